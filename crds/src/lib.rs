@@ -1,0 +1,13 @@
+//! The `E2ETest` API and every format that crosses a process boundary.
+//!
+//! Nothing here does I/O: the operator, the runner, `kfe2e` and the tests share these types and agree by construction.
+
+pub mod exit_code;
+pub mod frame;
+pub mod names;
+pub mod run_event;
+pub mod run_result;
+pub mod v1alpha1;
+pub mod verdict;
+
+pub use exit_code::ExitCode;

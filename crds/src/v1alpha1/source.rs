@@ -1,0 +1,58 @@
+//! What a test runs, and where its text comes from.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where a notebook or script comes from: exactly one of the fields.
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.configMap), has(self.inline)].exists_one(x, x)").message("give exactly one of configMap and inline"))]
+pub struct Source {
+    /// A key of a ConfigMap in `targetNamespace`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ConfigMapKey")]
+    pub config_map: Option<ConfigMapKey>,
+    /// The text itself. All inline sources of a run together have at most 262144 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 262_144))]
+    pub inline: Option<String>,
+}
+
+/// A key of a ConfigMap.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub struct ConfigMapKey {
+    /// Name of the ConfigMap.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key in its data.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// A Jupyter notebook, run cell by cell on the kernel that it names.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub struct Notebook {
+    /// The notebook.
+    pub source: Source,
+}
+
+/// A script.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub struct Script {
+    /// The script.
+    pub source: Source,
+    /// The program that runs it, with its own arguments before the script's path; found in the image's PATH.
+    #[serde(default = "python3")]
+    #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 256)))]
+    pub interpreter: Vec<String>,
+    /// Arguments after the script's path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 4096)))]
+    pub args: Vec<String>,
+}
+
+/// The interpreter of a script that names none.
+fn python3() -> Vec<String> {
+    vec!["python3".into()]
+}
