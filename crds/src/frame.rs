@@ -75,7 +75,9 @@ pub fn unpack(log: &str) -> Unpacked {
             }
         };
         if frame.sequence != expected {
-            unpacked.problems.push(format!("frames {expected} to {} are missing", frame.sequence.saturating_sub(1)));
+            unpacked
+                .problems
+                .push(format!("frames {expected} to {} are missing", frame.sequence.saturating_sub(1)));
         }
         expected = frame.sequence + 1;
         open = match open.take() {
@@ -100,7 +102,12 @@ pub fn unpack(log: &str) -> Unpacked {
 /// Notes a file whose last piece never came.
 fn abandon(open: Option<(Frame, Vec<u8>)>, unpacked: &mut Unpacked) {
     if let Some((head, _)) = open {
-        unpacked.problems.push(format!("{} is cut after part {} of {}", head.name, head.part + 1, head.parts));
+        unpacked.problems.push(format!(
+            "{} is cut after part {} of {}",
+            head.name,
+            head.part + 1,
+            head.parts
+        ));
     }
 }
 
@@ -165,7 +172,10 @@ mod tests {
     fn a_changed_piece_is_refused() {
         let mut frames = pack("a.txt", b"hello", 0);
         frames[0].data = STANDARD.encode(b"hellO");
-        assert_eq!(unpack(&log(&frames)).problems, ["frame 0 (a.txt part 0) is damaged: its checksum differs"]);
+        assert_eq!(
+            unpack(&log(&frames)).problems,
+            ["frame 0 (a.txt part 0) is damaged: its checksum differs"]
+        );
     }
 
     #[test]

@@ -126,16 +126,22 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_the_api_server_reads_them() {
-        for (text, seconds) in
-            [("1s", 1), ("90m", 5400), ("1h30m", 5400), ("2h3m4s", 7384), ("99999h", 359_996_400), ("1m1m", 120)]
-        {
+        for (text, seconds) in [
+            ("1s", 1),
+            ("90m", 5400),
+            ("1h30m", 5400),
+            ("2h3m4s", 7384),
+            ("99999h", 359_996_400),
+            ("1m1m", 120),
+        ] {
             assert_eq!(PositiveDuration(text.into()).get(), Ok(Duration::from_secs(seconds)), "{text}");
         }
     }
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "90", "1.5h", "100ms", "-5m", "9999999h", "1h1m1s1s", "h", "1h ", "0s", "1d", "٣m"] {
+        for text in ["", "90", "1.5h", "100ms", "-5m", "9999999h", "1h1m1s1s", "h", "1h ", "0s", "1d", "٣m"]
+        {
             assert!(PositiveDuration(text.into()).get().is_err(), "{text}");
         }
         assert_eq!(ZeroableDuration("0s".into()).get(), Ok(Duration::ZERO));

@@ -159,7 +159,10 @@ mod tests {
             "WaitingForKubeflow Running TestsPassed TestsFailed KubeflowNotReady TimedOut Cancelled InvalidSpec \
              Inconclusive InfrastructureError"
         );
-        assert_eq!(names(&GateReason::ALL.map(GateReason::as_str)), "Ready Waiting Lapsed TimedOut NotRequested");
+        assert_eq!(
+            names(&GateReason::ALL.map(GateReason::as_str)),
+            "Ready Waiting Lapsed TimedOut NotRequested"
+        );
         assert_eq!(
             names(&TestReason::ALL.map(TestReason::as_str)),
             "CellFailed NonZeroExit OOMKilled KernelDied TimedOut ReceiptFailed ImagePullFailed Unschedulable \

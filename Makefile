@@ -1,0 +1,72 @@
+# Every recipe is what CI runs too. Slow, reusable things live in the cache folder, keyed by version.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(KFE2E_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kfe2e)
+export KFE2E_CACHE := $(CACHE)
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+TARGET := $(shell uname -m)-unknown-linux-musl
+BIN := $(CARGO_TARGET_DIR)/$(TARGET)/debug
+CARGO := cargo
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
+
+export KFE2E := $(BIN)/kfe2e
+TEST_IMAGE := localhost/kfe2e-test-python:dev
+SAMPLES := --notebook manifests/samples/kubeflow-pipelines.ipynb --script manifests/samples/kubeflow-pipelines.py
+# Arguments for `kfe2e run`; without any, the samples run.
+ARGS ?= $(SAMPLES)
+
+.PHONY: run
+run: build images ## Run the sample tests against the small Kubeflow on the embedded cluster; ARGS="--notebook FILE --out DIR" runs yours
+	$(SUDO) $(KFE2E) run --cluster embedded --kubeflow tests/kubeflow-mini --image $(TEST_IMAGE) \
+		--images $(CACHE)/images/kubeflow-e2e --images "$$(tests/images/python.sh)" $(ARGS)
+
+.PHONY: test
+test: lint unit cluster ## Lint, unit, schema and real-cluster tests: what CI runs
+
+.PHONY: lint
+lint: packages ## Formatting, clippy, and the rules that keep the crates apart
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --target $(TARGET) --workspace --all-targets --quiet -- -D warnings
+	tests/checks/dependencies.sh
+	tests/checks/manifests.sh
+
+.PHONY: unit
+unit: packages ## Tests that need no cluster
+	KFE2E_TEST_VENV="$$(operator/runner/tests/kernel-venv.sh)" $(CARGO) test --target $(TARGET) --quiet
+
+.PHONY: cluster
+cluster: build images ## Tests against a real Kubernetes that they start themselves
+	$(SUDO) env PATH="$$PATH" RUST_BACKTRACE=0 KFE2E_TEST_IMAGES="$(CACHE)/images/kubeflow-e2e:$$(tests/images/python.sh)" KFE2E_TEST_IMAGE=$(TEST_IMAGE) \
+		$(CARGO) test --target $(TARGET) --package e2e-tests --quiet -- --test-threads 1
+
+.PHONY: build
+build: packages ## kfe2e, operator and runner, static
+	$(CARGO) build --target $(TARGET) --package bootstrap --package operator --package runner
+
+.PHONY: images
+images: build ## The images that a run needs, as OCI layouts
+	tests/images/kubeflow-e2e.sh $(BIN) $(CACHE)/images/kubeflow-e2e
+	tests/images/python.sh > /dev/null
+
+.PHONY: packages
+packages: ## Install what the machine lacks: Debian or Ubuntu packages, the static Rust target
+	tests/packages.sh $(TARGET)
+
+.PHONY: manifests
+manifests: ## Generate manifests/crd from the types
+	$(CARGO) run --quiet --target $(TARGET) --package crds --example crdgen > manifests/crd/e2etests.e2e.kubeflow.org.yaml
+
+.PHONY: bench
+bench: build images ## Timings against a floor in the same run
+	tests/bench/first-run.sh
+
+.PHONY: clean
+clean: ## Remove what this checkout made; the cache stays
+	$(SUDO) $(KFE2E) down
+	rm -rf kfe2e-results .kfe2e
+
+.PHONY: help
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

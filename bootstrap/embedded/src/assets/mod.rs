@@ -1,0 +1,243 @@
+//! The binaries of Kubernetes: where they come from, in the order of what is quickest.
+//!
+//! 1. A folder that the user names (`KFE2E_ASSETS`).
+//! 2. The cache, by version.
+//! 3. The upstream releases, verified by their checksums, where they can be reached.
+//! 4. A build from their Go modules, by the module files that this crate carries.
+//!
+//! What 3 and 4 produce goes into the cache as a whole set or not at all.
+
+mod build;
+mod download;
+mod versions;
+
+use std::{
+    env, fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    Cancel, ClusterName, Error, Progress, Step, command::Tool, lock::Lock, progress::Teller, state::folders,
+};
+
+pub use download::Releases;
+pub(crate) use versions::{COREDNS, ETCD, KUBERNETES, Set};
+
+/// How long making a set may take, here or in another process.
+const LIMIT: Duration = Duration::from_hours(1);
+
+/// Where binaries are looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssetSource {
+    /// A folder that has them: all flat, or in folders named by set and version.
+    pub given: Option<PathBuf>,
+    /// The folder in which sets are kept by name and version.
+    pub cache: PathBuf,
+    /// The upstream releases; `None` where nothing shall be downloaded.
+    pub releases: Option<Releases>,
+}
+
+impl AssetSource {
+    /// What the environment says: `KFE2E_ASSETS`, and the cache below `KFE2E_CACHE`, `XDG_CACHE_HOME` or the
+    /// home folder.
+    pub fn from_env() -> Self {
+        let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let cache = folder("KFE2E_CACHE")
+            .or_else(|| folder("XDG_CACHE_HOME").map(|base| base.join("kfe2e")))
+            .or_else(|| folder("HOME").map(|home| home.join(".cache/kfe2e")))
+            .unwrap_or_else(|| PathBuf::from("/var/cache/kfe2e"));
+        Self {
+            given: folder("KFE2E_ASSETS"),
+            cache: cache.join("assets"),
+            releases: Some(Releases::default()),
+        }
+    }
+}
+
+/// The folders in which the binaries were found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Binaries {
+    pub(crate) kubernetes: PathBuf,
+    pub(crate) etcd: PathBuf,
+    pub(crate) coredns: Option<PathBuf>,
+}
+
+impl Binaries {
+    pub(crate) fn kubectl(&self) -> PathBuf {
+        self.kubernetes.join("kubectl")
+    }
+}
+
+/// On whose behalf binaries are made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Errand<'a> {
+    pub(crate) cancel: &'a Cancel,
+    /// The cluster that waits for them, whose removal ends what was left running for it.
+    pub(crate) cluster: Option<&'a ClusterName>,
+}
+
+impl Errand<'_> {
+    /// An error if nobody waits any more.
+    fn check(&self, awaited: &str) -> Result<(), Error> {
+        if self.cancel.is_cancelled() { Err(Error::Cancelled(awaited.to_owned())) } else { Ok(()) }
+    }
+
+    /// Marks a program as started for the cluster.
+    fn mark(&self, tool: Tool) -> Tool {
+        match self.cluster {
+            Some(cluster) => tool.of(cluster),
+            None => tool,
+        }
+    }
+}
+
+/// Finds, fetches or builds what a cluster with (or without) a node needs.
+pub(crate) fn provide(
+    source: &AssetSource,
+    nodes: u8,
+    errand: Errand<'_>,
+    on: &mut dyn FnMut(Progress),
+) -> Result<Binaries, Error> {
+    let mut teller = Teller::start(Step::Binaries, on);
+    let mut set = |set: &Set| provide_set(source, set, errand, &mut teller);
+    let binaries = Binaries {
+        etcd: set(&ETCD)?,
+        coredns: if nodes > 0 { Some(set(&COREDNS)?) } else { None },
+        kubernetes: set(&KUBERNETES)?,
+    };
+    teller.finish();
+    Ok(binaries)
+}
+
+/// Fetches or builds everything that any cluster needs, without making one. Returns the folders.
+pub fn fetch(
+    source: &AssetSource,
+    cancel: &Cancel,
+    on: &mut dyn FnMut(Progress),
+) -> Result<Vec<PathBuf>, Error> {
+    let Binaries { kubernetes, etcd, coredns } = provide(source, 1, Errand { cancel, cluster: None }, on)?;
+    Ok([Some(kubernetes), Some(etcd), coredns].into_iter().flatten().collect())
+}
+
+fn provide_set(
+    source: &AssetSource,
+    set: &Set,
+    errand: Errand<'_>,
+    teller: &mut Teller<'_>,
+) -> Result<PathBuf, Error> {
+    if let Some(folder) = existing(source, set) {
+        return Ok(folder);
+    }
+    if let Some(given) = &source.given {
+        let missing = set.missing_in(given).join(", ");
+        teller.say(format!("{} lacks {missing} of {}: looking elsewhere", given.display(), set.folder()));
+    }
+    let lock = source.cache.join(format!("{}.lock", set.folder()));
+    let busy = || teller.say(format!("another process makes {}; waiting for it", set.folder()));
+    let _held = Lock::take(&lock, LIMIT, busy, &mut || errand.check(&set.folder()))?;
+    // Whoever held the lock may have made it.
+    if let Some(folder) = existing(source, set) {
+        return Ok(folder);
+    }
+    make(source, set, errand, teller)
+}
+
+/// Makes a set in a folder beside its place and moves it there. The folder's name is new each time: what a
+/// killed attempt left running may still write into its own.
+fn make(
+    source: &AssetSource,
+    set: &Set,
+    errand: Errand<'_>,
+    teller: &mut Teller<'_>,
+) -> Result<PathBuf, Error> {
+    let place = source.cache.join(set.folder());
+    let prefix = format!("{}.partial-", set.folder());
+    remove_stale(source, &prefix, &place)?;
+    let partial = tempfile::Builder::new()
+        .prefix(&prefix)
+        .tempdir_in(&source.cache)
+        .map_err(Error::io("create a folder in", &source.cache))?;
+    download_or_build(source, set, partial.path(), errand, teller)?;
+    let missing = set.missing_in(partial.path());
+    if !missing.is_empty() {
+        return Err(Error::Assets(format!("{} was made without {}", set.folder(), missing.join(", "))));
+    }
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(partial.path(), open).map_err(Error::io("open up", partial.path()))?;
+    fs::rename(partial.path(), &place).map_err(Error::io("create", &place))?;
+    Ok(place)
+}
+
+/// Removes what earlier attempts left. The caller holds the set's lock, so it is nobody's.
+fn remove_stale(source: &AssetSource, prefix: &str, place: &Path) -> Result<(), Error> {
+    let partial = folders(&source.cache)?.into_iter().filter(|name| name.starts_with(prefix));
+    let stale = partial.map(|name| source.cache.join(name)).chain([place.to_owned()]);
+    for folder in stale.filter(|folder| folder.exists()) {
+        fs::remove_dir_all(&folder).map_err(Error::io("remove", folder))?;
+    }
+    Ok(())
+}
+
+fn download_or_build(
+    source: &AssetSource,
+    set: &Set,
+    into: &Path,
+    errand: Errand<'_>,
+    teller: &mut Teller<'_>,
+) -> Result<(), Error> {
+    let why = match &source.releases {
+        None => "downloads are switched off".to_owned(),
+        Some(releases) => match download::download(releases, set, into, errand, teller) {
+            Ok(()) => return Ok(()),
+            // These are about this machine or its user: a build would meet them too.
+            Err(e @ (Error::Cancelled(_) | Error::Io { .. })) => return Err(e),
+            Err(Error::Program { reason, .. }) => reason,
+            Err(e) => e.to_string(),
+        },
+    };
+    teller.say(format!("{} cannot be downloaded ({why}): building it from its Go module", set.folder()));
+    build::build(set, into, errand, teller, &why)
+}
+
+/// The folder that has the whole set, if any.
+fn existing(source: &AssetSource, set: &Set) -> Option<PathBuf> {
+    let given =
+        source.given.iter().flat_map(|base| [base.join(set.folder()), base.join(set.name), base.clone()]);
+    given.chain([source.cache.join(set.folder())]).find(|folder| set.missing_in(folder).is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(folder: &Path, programs: &[&str]) {
+        fs::create_dir_all(folder).unwrap();
+        for program in programs {
+            fs::write(folder.join(program), "x").unwrap();
+            fs::set_permissions(folder.join(program), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_given_folder_comes_before_the_cache_and_must_be_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = AssetSource {
+            given: Some(dir.path().join("given")),
+            cache: dir.path().join("cache"),
+            releases: None,
+        };
+        assert_eq!(existing(&source, &ETCD), None);
+        let cached = source.cache.join(ETCD.folder());
+        place(&cached, ETCD.programs);
+        assert_eq!(existing(&source, &ETCD), Some(cached));
+        let given = dir.path().join("given");
+        place(&given, ETCD.programs);
+        assert_eq!(existing(&source, &ETCD), Some(given.clone()));
+        place(&given, &["kubelet"]);
+        assert_eq!(existing(&source, &KUBERNETES), None);
+        place(&given.join(KUBERNETES.folder()), KUBERNETES.programs);
+        assert_eq!(existing(&source, &KUBERNETES), Some(given.join(KUBERNETES.folder())));
+    }
+}

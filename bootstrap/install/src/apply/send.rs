@@ -1,0 +1,176 @@
+//! Sends the objects of a wave, a few at a time, each until it is in.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use futures::{StreamExt as _, stream::FuturesUnordered};
+use kube::{
+    Api, Client,
+    api::{DynamicObject, Patch, PatchParams, ValidationDirective},
+};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, timeout_at},
+};
+
+use super::{Applied, AppliedObject, ApplyError, ApplyOptions, Judgement, Progress, Target, judge};
+
+/// First pause before a request is made again: a fresh CRD serves within tens of milliseconds.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Longest pause: what was waited for is seen this soon after it came.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Longest pause that a server may ask for.
+const LONGEST_ASKED_PAUSE: Duration = Duration::from_secs(10);
+
+/// The pause before attempt `attempt + 1`, at least as long as the server asks for.
+pub(super) fn backoff(attempt: u32, asked: Option<Duration>) -> Duration {
+    let grown = FIRST_PAUSE.saturating_mul(1 << (attempt / 2).min(10)).min(LONGEST_PAUSE);
+    grown.max(asked.unwrap_or_default().min(LONGEST_ASKED_PAUSE))
+}
+
+/// Sends objects and keeps count.
+pub(super) struct Sender<'a> {
+    client: &'a Client,
+    options: &'a ApplyOptions,
+    params: PatchParams,
+    progress: &'a (dyn Fn(Progress<'_>) + Sync),
+    total: usize,
+    /// One permit for each request under way; an object that waits holds none.
+    requests: Semaphore,
+    retries: AtomicUsize,
+    applied: tokio::sync::Mutex<Vec<AppliedObject>>,
+}
+
+/// How an object's turn ended without it being in.
+enum Ended {
+    Refused(ApplyError),
+    OutOfTime(String),
+}
+
+impl<'a> Sender<'a> {
+    pub(super) fn new(
+        client: &'a Client,
+        options: &'a ApplyOptions,
+        progress: &'a (dyn Fn(Progress<'_>) + Sync),
+        total: usize,
+    ) -> Self {
+        let params = PatchParams {
+            force: options.force,
+            field_manager: Some(options.field_manager.clone()),
+            // As kubectl: a field that the API server would drop silently is a mistake in the manifest.
+            field_validation: Some(ValidationDirective::Strict),
+            ..PatchParams::default()
+        };
+        Self {
+            client,
+            options,
+            params,
+            progress,
+            total,
+            requests: Semaphore::new(options.concurrency.max(1)),
+            retries: AtomicUsize::new(0),
+            applied: tokio::sync::Mutex::new(Vec::with_capacity(total)),
+        }
+    }
+
+    /// What is in.
+    pub(super) fn applied(self) -> Applied {
+        Applied { objects: self.applied.into_inner(), retries: self.retries.into_inner() }
+    }
+
+    /// Sends a wave; ends early at the first final refusal.
+    pub(super) async fn wave(&self, targets: &[&Target<'_>]) -> Result<(), ApplyError> {
+        let mut sent: FuturesUnordered<_> =
+            targets.iter().map(|target| async move { (*target, self.until_applied(target).await) }).collect();
+        let mut waiting = Vec::new();
+        while let Some((target, ended)) = sent.next().await {
+            match ended {
+                Ok(()) => {}
+                Err(Ended::Refused(error)) => return Err(error),
+                Err(Ended::OutOfTime(reason)) => waiting.push((target.object.identity().clone(), reason)),
+            }
+        }
+        if waiting.is_empty() { Ok(()) } else { Err(ApplyError::Deadline { waiting }) }
+    }
+
+    /// Sends one object until it is in, is refused for good, or the deadline passes.
+    async fn until_applied(&self, target: &Target<'_>) -> Result<(), Ended> {
+        let identity = target.object.identity();
+        let mut said = String::new();
+        for attempt in 0_u32.. {
+            let (reason, after) = match self.once(target).await {
+                Ok(object) => {
+                    let mut applied = self.applied.lock().await;
+                    applied.push(object);
+                    (self.progress)(Progress::Applied {
+                        object: identity,
+                        done: applied.len(),
+                        total: self.total,
+                    });
+                    return Ok(());
+                }
+                Err(Judgement::Passing { reason, after }) => (reason, after),
+                Err(Judgement::Final(refusal)) => {
+                    let object = Box::new(identity.clone());
+                    return Err(Ended::Refused(ApplyError::Refused { object, refusal }));
+                }
+            };
+            if reason != said {
+                (self.progress)(Progress::Waiting { object: identity, reason: &reason });
+                said.clone_from(&reason);
+            }
+            let pause = backoff(attempt, after);
+            if Instant::now() + pause >= self.options.deadline {
+                return Err(Ended::OutOfTime(reason));
+            }
+            self.retries.fetch_add(1, Ordering::Relaxed);
+            sleep(pause).await;
+        }
+        Err(Ended::OutOfTime(said))
+    }
+
+    /// One request, once there is room for it.
+    async fn once(&self, target: &Target<'_>) -> Result<AppliedObject, Judgement> {
+        let busy = |_| Judgement::Passing { reason: "too many requests are under way".into(), after: None };
+        let permit = self.requests.acquire().await.map_err(busy)?;
+        let api: Api<DynamicObject> = match target.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &target.resource),
+            None => Api::all_with(self.client.clone(), &target.resource),
+        };
+        let patch = Patch::Apply(target.object.manifest());
+        // The answer is asked for without spec and status: a CRD's would be half a megabyte.
+        let request = api.patch_metadata(&target.object.identity().name, &self.params, &patch);
+        let until = self.options.deadline.min(Instant::now() + self.options.request_timeout);
+        let answer = timeout_at(until, request).await;
+        drop(permit);
+        match answer {
+            Ok(Ok(taken)) => Ok(AppliedObject {
+                index: target.index,
+                uid: taken.metadata.uid,
+                generation: taken.metadata.generation,
+            }),
+            Ok(Err(error)) => Err(judge(&error, target.expected())),
+            Err(_) => {
+                Err(Judgement::Passing { reason: "the API server does not answer".into(), after: None })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_second_and_heed_the_server() {
+        let pauses: Vec<u128> = (0..12).map(|attempt| backoff(attempt, None).as_millis()).collect();
+        assert_eq!(pauses, [50, 50, 100, 100, 200, 200, 400, 400, 800, 800, 1000, 1000]);
+        assert_eq!(backoff(0, Some(Duration::from_secs(3))), Duration::from_secs(3));
+        assert_eq!(backoff(0, Some(Duration::from_hours(1))), Duration::from_secs(10));
+        assert_eq!(backoff(u32::MAX, None), Duration::from_secs(1));
+    }
+}

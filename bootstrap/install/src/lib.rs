@@ -1,0 +1,17 @@
+//! Ordered server-side apply of rendered manifests.
+//!
+//! [`load`] reads a set of objects, [`order::waves`] says in which order they go in, [`apply`](apply::apply) sends
+//! them. Only `source` and `apply` do I/O; order, resources and the judgement of an API server's answer are pure.
+//! Nothing here knows of hosts, kinds of clusters or terminals.
+
+pub mod apply;
+pub mod namespaces;
+pub mod object;
+pub mod order;
+pub mod resource;
+pub mod source;
+
+pub use apply::{Applied, AppliedObject, ApplyError, ApplyOptions, Progress};
+pub use namespaces::{profile_namespaces, workload_namespaces};
+pub use object::{Identity, Object};
+pub use source::{SourceError, load};

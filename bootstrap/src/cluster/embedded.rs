@@ -1,0 +1,115 @@
+//! Upstream Kubernetes on this machine's containerd, by the crate `bootstrap-embedded`.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use bootstrap_embedded::{AssetSource, Cancel, ClusterConfig, Progress};
+
+use super::{Cluster, ClusterSettings, Created, Say};
+use crate::failure::Failure;
+
+/// An embedded cluster.
+pub struct Embedded {
+    config: ClusterConfig,
+    cancel: Cancel,
+}
+
+impl Embedded {
+    /// The cluster that the settings ask for.
+    pub fn new(settings: &ClusterSettings) -> Self {
+        let cancel = Cancel::default();
+        let config = ClusterConfig {
+            nodes: settings.nodes,
+            controller_manager: settings.nodes > 0,
+            images: settings.images.clone(),
+            cancel: cancel.clone(),
+            ..ClusterConfig::new(&settings.name)
+        };
+        Self { config, cancel }
+    }
+}
+
+impl Cluster for Embedded {
+    fn check(&self) -> Result<(), Failure> {
+        bootstrap_embedded::preflight(&self.config).map_err(|error| {
+            let message = error.to_string();
+            if error.is_usage() { Failure::usage(message) } else { Failure::infrastructure(message) }
+        })
+    }
+
+    fn create(&self, say: Say<'_>) -> anyhow::Result<Created> {
+        let up = bootstrap_embedded::up(&self.config, &mut |progress| tell(&progress, say))?;
+        let figures = [
+            ("servingSeconds", up.api_ready),
+            ("nodeReadySeconds", up.node_ready),
+            ("imageLoadSeconds", up.image_load),
+            ("dnsReadySeconds", up.dns_ready),
+        ];
+        let figures =
+            figures.into_iter().filter_map(|(name, took)| Some((name.to_owned(), took?.as_secs_f64())));
+        Ok(Created {
+            kubeconfig: up.kubeconfig,
+            figures: figures.collect::<BTreeMap<_, _>>(),
+            already_running: up.already_running,
+        })
+    }
+
+    fn interrupt(&self) {
+        self.cancel.cancel();
+    }
+
+    fn load_images(&self, layouts: &[PathBuf], say: Say<'_>) -> anyhow::Result<()> {
+        let config = &self.config;
+        let loaded =
+            bootstrap_embedded::load_images(&config.roots, &config.name, layouts, &mut |progress| {
+                tell(&progress, say);
+            })?;
+        for name in loaded {
+            say(name);
+        }
+        Ok(())
+    }
+
+    fn kubectl(&self, say: Say<'_>) -> anyhow::Result<PathBuf> {
+        kubectl(&self.cancel, say)
+    }
+
+    fn evidence(&self, folder: &Path) -> anyhow::Result<()> {
+        bootstrap_embedded::evidence(&self.config.roots, &self.config.name, folder)?;
+        Ok(())
+    }
+
+    fn destroy(&self, say: Say<'_>) -> anyhow::Result<()> {
+        let report = bootstrap_embedded::down(&self.config.roots, &self.config.name)?;
+        if report.is_empty() {
+            say(format!("there is no cluster {}", self.config.name));
+        }
+        Ok(())
+    }
+}
+
+/// The `kubectl` among the cluster's binaries, which are fetched or built where they are missing.
+fn kubectl(cancel: &Cancel, say: Say<'_>) -> anyhow::Result<PathBuf> {
+    let folders = bootstrap_embedded::fetch_assets(&AssetSource::from_env(), cancel, &mut |progress| {
+        tell(&progress, say);
+    })?;
+    let found = folders.into_iter().map(|folder| folder.join("kubectl")).find(|path| path.is_file());
+    found.ok_or_else(|| anyhow::anyhow!("there is no kubectl among the binaries of Kubernetes"))
+}
+
+/// One line for what takes long enough to be told.
+fn tell(progress: &Progress, say: Say<'_>) {
+    match progress {
+        Progress::Started(_) => {}
+        Progress::Working { step, detail, elapsed } => {
+            say(format!("{step}: {detail} ({} s)", elapsed.as_secs()));
+        }
+        Progress::Finished { step, took } => {
+            if took.as_millis() >= 1000 {
+                say(format!("{step}: done in {:.1} s", took.as_secs_f64()));
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The objects that explain a run: the `E2ETest`, its Jobs and pods, the events of the cluster.
+
+use std::{fmt::Debug, fs, path::Path};
+
+use crds::v1alpha1::E2ETest;
+use k8s_openapi::api::{
+    apps::v1::{DaemonSet, Deployment, StatefulSet},
+    batch::v1::Job,
+    core::v1::{Event, Node, Pod},
+};
+use kube::{Api, Client, Resource, api::ListParams};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Writes one YAML file a kind below `folder`. Secrets are never read. Returns what could not be had.
+pub async fn collect(client: &Client, folder: &Path) -> Vec<String> {
+    if let Err(error) = fs::create_dir_all(folder) {
+        return vec![format!("objects: {}: {error}", folder.display())];
+    }
+    let outcomes = [
+        kind::<E2ETest>(client, folder, "e2etests").await,
+        kind::<Job>(client, folder, "jobs").await,
+        kind::<Pod>(client, folder, "pods").await,
+        kind::<Deployment>(client, folder, "deployments").await,
+        kind::<StatefulSet>(client, folder, "statefulsets").await,
+        kind::<DaemonSet>(client, folder, "daemonsets").await,
+        kind::<Node>(client, folder, "nodes").await,
+        kind::<Event>(client, folder, "events").await,
+    ];
+    outcomes.into_iter().filter_map(Result::err).collect()
+}
+
+async fn kind<K>(client: &Client, folder: &Path, plural: &str) -> Result<(), String>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize,
+{
+    let list = Api::<K>::all(client.clone()).list(&ListParams::default()).await;
+    let mut list = list.map_err(|error| format!("objects: {plural}: {error}"))?;
+    for object in &mut list.items {
+        object.meta_mut().managed_fields = None;
+    }
+    let text = serde_saphyr::to_string(&list).map_err(|error| format!("objects: {plural}: {error}"))?;
+    let path = folder.join(format!("{plural}.yaml"));
+    fs::write(&path, text).map_err(|error| format!("objects: {}: {error}", path.display()))
+}

@@ -1,0 +1,5 @@
+//! The commands beside `run`, one file each.
+
+pub mod down;
+pub mod image;
+pub mod up;

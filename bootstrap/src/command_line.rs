@@ -1,0 +1,169 @@
+//! The command line of `kfe2e`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use crds::v1alpha1::PositiveDuration;
+
+use crate::{
+    cluster::{ClusterKind, ClusterSettings},
+    progress::Output,
+};
+
+/// Image of tests that name none: the notebook server image of Kubeflow 1.10, which has Python, Jupyter and kfp.
+const DEFAULT_TEST_IMAGE: &str = "ghcr.io/kubeflow/kubeflow/notebook-servers/jupyter-scipy:v1.10.0";
+
+/// End-to-end tests for Kubeflow: one command, one true verdict, nothing left behind.
+///
+/// Exit codes: 0 succeeded, 1 tests failed, 2 usage, 3 Kubeflow never became ready, 4 infrastructure, 5 timed out,
+/// 6 inconclusive, 130 cancelled.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "kfe2e", version)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `kfe2e` can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Make a cluster, install Kubeflow, run the tests, bring back the evidence, remove everything.
+    Run(Box<RunArgs>),
+    /// Make a cluster, or find it running, and print its kubeconfig.
+    Up(UpArgs),
+    /// Remove a cluster and everything that it left. Nothing to remove is a success.
+    Down(DownArgs),
+    /// Write, list and load container images without a registry.
+    Image {
+        /// What to do.
+        #[command(subcommand)]
+        command: ImageCommand,
+    },
+}
+
+/// Which cluster.
+#[derive(Args, Clone, Debug)]
+pub struct ClusterArgs {
+    /// Kind of cluster.
+    #[arg(long, value_enum, default_value_t)]
+    pub cluster: ClusterKind,
+    /// Name of the cluster: a DNS label; clusters of other names live beside it.
+    #[arg(long, default_value = "kfe2e", value_name = "NAME")]
+    pub name: String,
+}
+
+impl ClusterArgs {
+    /// Settings of the cluster with so many nodes and these images.
+    pub fn settings(&self, nodes: u8, images: &[PathBuf]) -> ClusterSettings {
+        ClusterSettings { kind: self.cluster, name: self.name.clone(), nodes, images: images.to_vec() }
+    }
+}
+
+/// `kfe2e run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Kubeflow: a rendered file (also .gz, .zst), a kustomize folder, or `none`.
+    #[arg(long, value_name = "DIR|FILE|none")]
+    pub kubeflow: String,
+    /// An E2ETest to run; tests from --notebook and --script are added to it.
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Run this notebook; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub notebook: Vec<PathBuf>,
+    /// Run this Python script; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub script: Vec<PathBuf>,
+    /// Image for --notebook and --script.
+    #[arg(long, value_name = "IMAGE", default_value = DEFAULT_TEST_IMAGE)]
+    pub image: String,
+    /// Folder with OCI layouts to load into the cluster, so that nothing has to be pulled; may be repeated.
+    #[arg(long, value_name = "DIR", env = "KFE2E_IMAGES", value_delimiter = ':')]
+    pub images: Vec<PathBuf>,
+    /// Namespace in which the tests run [default: kubeflow-user-example-com, or what the file says].
+    #[arg(long, value_name = "NAMESPACE")]
+    pub target_namespace: Option<String>,
+    /// Folder for the results; must be empty or absent [default: kfe2e-results/TIME].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// When to keep the cluster.
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub keep: Keep,
+    /// How long everything may take, clean-up apart, such as 90m or 1h30m.
+    #[arg(long, value_name = "DURATION", default_value = "90m")]
+    pub timeout: PositiveDuration,
+    /// How the run shows itself.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// When a run leaves its cluster behind.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum Keep {
+    /// Always remove it.
+    #[default]
+    Never,
+    /// Keep it when the run did not succeed.
+    OnFailure,
+    /// Keep it.
+    Always,
+}
+
+/// `kfe2e up`.
+#[derive(Args, Clone, Debug)]
+pub struct UpArgs {
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Number of nodes; 0 is a control plane alone, for tests of the API.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
+    pub nodes: u8,
+    /// Folder with OCI layouts to load; may be repeated.
+    #[arg(long, value_name = "DIR", env = "KFE2E_IMAGES", value_delimiter = ':')]
+    pub images: Vec<PathBuf>,
+    /// How the command shows itself.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `kfe2e down`.
+#[derive(Args, Clone, Debug)]
+pub struct DownArgs {
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// How the command shows itself.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `kfe2e image …`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ImageCommand {
+    /// Load the images of an OCI layout into a running cluster.
+    Load {
+        /// Which cluster.
+        #[command(flatten)]
+        cluster: ClusterArgs,
+        /// Folder of the layout.
+        folder: PathBuf,
+    },
+    /// Write an image into an OCI layout, as a JSON description says.
+    Write {
+        /// The description: name, layers (tar files, or files with their place in the image), env, entrypoint, user.
+        #[arg(long, value_name = "FILE")]
+        spec: PathBuf,
+        /// Folder of the layout; an image of the same name in it is replaced.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// List the images of an OCI layout.
+    List {
+        /// Folder of the layout.
+        folder: PathBuf,
+    },
+}

@@ -1,0 +1,44 @@
+//! How a command of `kfe2e` ends when it does not succeed.
+
+use std::fmt;
+
+use crds::ExitCode;
+
+/// An exit code with the sentence that people read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Failure {
+    /// What the process exits with.
+    pub code: ExitCode,
+    /// One sentence: what is wrong, where, what is allowed or what to do next.
+    pub message: String,
+}
+
+impl Failure {
+    /// Wrong flags or files, found before any side effect.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { code: ExitCode::Usage, message: message.into() }
+    }
+
+    /// Host, cluster, cloud or disk.
+    pub fn infrastructure(message: impl Into<String>) -> Self {
+        Self { code: ExitCode::Infrastructure, message: message.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<anyhow::Error> for Failure {
+    /// An error of a step; a [`Failure`] inside keeps its exit code, anything else is infrastructure.
+    fn from(error: anyhow::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(failure) => failure,
+            Err(error) => Self::infrastructure(format!("{error:#}")),
+        }
+    }
+}

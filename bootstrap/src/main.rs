@@ -1,0 +1,7 @@
+//! The program `kfe2e`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(bootstrap::main().code())
+}

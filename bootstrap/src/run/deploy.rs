@@ -1,0 +1,68 @@
+//! Stage deploy: the operator, and its right to run tests in the target namespace.
+
+use std::time::Duration;
+
+use crds::{names, run_event::Stage, v1alpha1::E2ETestSpec};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use kube::{
+    Api, Client,
+    api::ListParams,
+    runtime::{conditions::is_deployment_completed, wait::await_condition},
+};
+
+use super::{apply, stages::Figures};
+use crate::{failure::Failure, manifests, progress::Progress};
+
+/// How long the operator's Deployment may take to become ready.
+const READY_WITHIN: Duration = Duration::from_mins(5);
+
+/// Applies the operator and waits until it answers.
+pub async fn deploy(
+    client: &Client,
+    spec: &E2ETestSpec,
+    create_target: bool,
+    progress: &Progress,
+) -> Result<((), Figures), Failure> {
+    let mut objects = manifests::operator().map_err(Failure::infrastructure)?;
+    if create_target {
+        let target = manifests::target(&spec.target_namespace, &spec.service_account_name);
+        objects.extend(target.map_err(Failure::infrastructure)?);
+    }
+    objects.extend(manifests::target_binding(&spec.target_namespace).map_err(Failure::infrastructure)?);
+    apply(client, &objects, Stage::Deploy, progress).await?;
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), names::SYSTEM_NAMESPACE);
+    let ready = await_condition(deployments, names::OPERATOR, is_deployment_completed());
+    match tokio::time::timeout(READY_WITHIN, ready).await {
+        Ok(Ok(_)) => Ok(((), Figures::new())),
+        Ok(Err(error)) => Err(Failure::infrastructure(format!("waiting for the operator: {error}"))),
+        Err(_) => Err(Failure::infrastructure(format!(
+            "Deployment {}/{} was not ready within {} s: {}",
+            names::SYSTEM_NAMESPACE,
+            names::OPERATOR,
+            READY_WITHIN.as_secs(),
+            cause(client).await
+        ))),
+    }
+}
+
+/// Why the operator's pod is not ready, as its containers say.
+async fn cause(client: &Client) -> String {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), names::SYSTEM_NAMESPACE);
+    let list = match pods.list(&ListParams::default()).await {
+        Ok(list) => list,
+        Err(error) => return format!("its pods cannot be listed: {error}"),
+    };
+    let waiting = list
+        .iter()
+        .filter_map(|pod| pod.status.as_ref()?.container_statuses.as_ref()?.first())
+        .find_map(|status| {
+            let waiting = status.state.as_ref()?.waiting.as_ref()?;
+            let message = waiting.message.as_deref().unwrap_or_default();
+            Some(format!(
+                "{} {message} (image {})",
+                waiting.reason.as_deref().unwrap_or_default(),
+                status.image
+            ))
+        });
+    waiting.unwrap_or_else(|| format!("see `kubectl describe pods -n {}`", names::SYSTEM_NAMESPACE))
+}

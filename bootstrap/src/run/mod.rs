@@ -1,0 +1,196 @@
+//! `kfe2e run`: up, install, deploy, test, collect, down; one file a stage.
+
+pub mod collect;
+pub mod deploy;
+pub mod install;
+pub mod outcome;
+pub mod plan;
+pub mod stages;
+pub mod test;
+pub mod up;
+
+pub use up::joined;
+
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
+
+use bootstrap_install::{ApplyOptions, Object};
+use crds::{
+    ExitCode,
+    run_event::Stage,
+    run_result::RunResult,
+    v1alpha1::{E2ETest, RunReason},
+};
+use jiff::Timestamp;
+use kube::Client;
+use tokio::time::Instant;
+
+use self::{
+    outcome::Ended,
+    plan::{KubeflowSource, Plan},
+    stages::{Figures, Stages},
+};
+use crate::{
+    cluster::{self, Cluster},
+    command_line::{Keep, RunArgs},
+    failure::Failure,
+    interrupt::Interrupt,
+    progress::{Output, Progress},
+};
+
+/// What the way to the verdict leaves for the stages after it.
+#[derive(Default)]
+pub struct Reached {
+    /// A client of the cluster, once it serves.
+    pub client: Option<Client>,
+    /// The latest state of the run.
+    pub e2etest: Option<E2ETest>,
+}
+
+/// Runs everything; the exit code is the verdict.
+pub async fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
+    let start_time = Timestamp::now();
+    let plan = Plan::new(args, start_time)?;
+    let limit = args.timeout.get().map_err(|error| Failure::usage(format!("--timeout: {error}")))?;
+    let cluster: Arc<dyn Cluster> = Arc::from(cluster::of(&args.cluster.settings(1, &args.images)));
+    cluster.check()?;
+    prepare_folder(&plan.out)?;
+    let interrupt =
+        Interrupt::listen().map_err(|error| Failure::infrastructure(format!("signals: {error}")))?;
+    let (progress, drawing) = Progress::start(args.output);
+    let mut stages = Stages::new(progress.clone(), interrupt, limit);
+
+    let mut reached = Reached::default();
+    let stopped = Box::pin(forward(&mut stages, &plan, &cluster, &mut reached)).await.err();
+    let results = collect::collect(&mut stages, &cluster, &reached, &plan.out).await;
+    let succeeded = stopped.is_none() && verdict(&reached) == Some(RunReason::TestsPassed);
+    let clean_up = clean_up(&mut stages, &cluster, keeps(plan.keep, succeeded), stopped.as_ref()).await;
+
+    let environment = BTreeMap::from([
+        ("cluster".to_owned(), format!("{:?}", args.cluster.cluster).to_lowercase()),
+        ("kubeflow".to_owned(), args.kubeflow.clone()),
+    ]);
+    let result = outcome::result(&Ended {
+        run: &reached.e2etest.as_ref().and_then(|object| object.metadata.name.clone()).unwrap_or_default(),
+        start_time,
+        completion_time: Timestamp::now(),
+        stages: stages.results(),
+        stopped: stopped.as_ref(),
+        e2etest: reached.e2etest.as_ref(),
+        clean_up: clean_up.as_ref(),
+        files: &results.files,
+        problems: &results.problems,
+        environment: &environment,
+    });
+    drop(stages);
+    let written = bootstrap_report::write(&plan.out, &result, &results.excerpts);
+    progress.result(&result);
+    drop(progress);
+    drawing.finish();
+    close(args.output, &result, &plan.out);
+    written.map_err(|error| Failure::infrastructure(error.to_string()))?;
+    Ok(exit_code(&result))
+}
+
+/// The stages up to the verdict; what they reach is kept also when one fails.
+async fn forward(
+    stages: &mut Stages,
+    plan: &Plan,
+    cluster: &Arc<dyn Cluster>,
+    reached: &mut Reached,
+) -> Result<(), Failure> {
+    let objects = up::kubeflow(cluster, plan, &stages.progress).await?;
+    let e2etest = plan.e2etest(&objects)?;
+    let created = up::create(stages, cluster).await?;
+    let client = up::client(&created).await?;
+    reached.client = Some(client.clone());
+    let progress = stages.progress.clone();
+    if plan.kubeflow != KubeflowSource::None {
+        stages.run(Stage::Install, install::install(&client, &objects, &progress)).await?;
+    }
+    let create_target = plan.kubeflow == KubeflowSource::None;
+    let deploy = deploy::deploy(&client, &e2etest.spec, create_target, &progress);
+    Box::pin(stages.run(Stage::Deploy, deploy)).await?;
+    let test = test::test(&client, &e2etest, &progress, &mut reached.e2etest);
+    Box::pin(stages.run(Stage::Test, test)).await
+}
+
+/// The verdict that was reached.
+fn verdict(reached: &Reached) -> Option<RunReason> {
+    let status = reached.e2etest.as_ref()?.status.as_ref()?;
+    test::verdict(status).map(|(reason, _)| reason)
+}
+
+/// Whether the cluster stays.
+const fn keeps(keep: Keep, succeeded: bool) -> bool {
+    match keep {
+        Keep::Never => false,
+        Keep::OnFailure => !succeeded,
+        Keep::Always => true,
+    }
+}
+
+/// Removes the cluster unless it is to stay, or was never this run's.
+async fn clean_up(
+    stages: &mut Stages,
+    cluster: &Arc<dyn Cluster>,
+    keep: bool,
+    stopped: Option<&Failure>,
+) -> Option<Failure> {
+    let made = stages.results().iter().any(|stage| stage.stage == Stage::Up);
+    let foreign = stopped.is_some_and(|failure| failure.message == up::ALREADY_RUNNING);
+    if keep || !made || foreign {
+        return None;
+    }
+    let progress = stages.progress.clone();
+    stages.run_to_end(Stage::Down, up::destroy(cluster, &progress)).await.err()
+}
+
+/// The output folder: made now, so that a place that cannot be written costs nothing.
+fn prepare_folder(folder: &Path) -> Result<(), Failure> {
+    let refuse = |what: String| Failure::usage(format!("--out {}: {what}", folder.display()));
+    fs::create_dir_all(folder).map_err(|error| refuse(error.to_string()))?;
+    let mut entries = fs::read_dir(folder).map_err(|error| refuse(error.to_string()))?;
+    if entries.next().is_some() {
+        return Err(refuse("the folder is not empty; give another one".into()));
+    }
+    Ok(())
+}
+
+/// The last lines for people: verdict, tests, where the report is.
+#[allow(clippy::print_stdout, reason = "the result of the command")]
+fn close(output: Output, result: &RunResult, out: &Path) {
+    if output == Output::Text {
+        print!("{}", bootstrap_report::closing_lines(result, out));
+    }
+}
+
+/// The exit code that the result names.
+fn exit_code(result: &RunResult) -> ExitCode {
+    let known = ExitCode::ALL.into_iter().find(|code| code.code() == result.exit_code);
+    known.unwrap_or(ExitCode::Infrastructure)
+}
+
+/// How long applying a set may take; what is refused for a passing reason until then is a failure.
+const APPLY_WITHIN: Duration = Duration::from_mins(45);
+
+/// Applies objects and shows what is waited for.
+async fn apply(
+    client: &Client,
+    objects: &[Object],
+    stage: Stage,
+    progress: &Progress,
+) -> Result<Figures, Failure> {
+    let options = ApplyOptions::until(Instant::now() + APPLY_WITHIN);
+    let tell = |event: bootstrap_install::Progress<'_>| {
+        if let bootstrap_install::Progress::Waiting { object, reason } = event {
+            progress.say(stage, format!("{object} waits: {reason}"));
+        }
+    };
+    let applied = bootstrap_install::apply::apply(client, objects, &options, &tell).await;
+    let applied = applied.map_err(|error| Failure::infrastructure(error.to_string()))?;
+    let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    Ok(Figures::from([
+        ("objects".into(), count(applied.objects.len())),
+        ("retries".into(), count(applied.retries)),
+    ]))
+}

@@ -1,0 +1,190 @@
+//! Stage test: the `E2ETest` is created and followed to its verdict.
+
+use std::time::Duration;
+
+use crds::{
+    ExitCode, names,
+    run_event::Stage,
+    v1alpha1::{ConditionType, E2ETest, E2ETestStatus, RunReason, TestState, find},
+};
+use futures::TryStreamExt as _;
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+    runtime::{WatchStreamExt as _, watcher::watch_object},
+};
+use tokio::time::{Instant, timeout_at};
+
+use super::stages::Figures;
+use crate::{failure::Failure, progress::Progress};
+
+/// What the operator gets beyond the run's own timeout to say that it has passed.
+const GRACE: Duration = Duration::from_mins(2);
+
+/// How long the API server may take to accept the object.
+const CREATE_WITHIN: Duration = Duration::from_secs(30);
+
+/// Creates the `E2ETest` and waits until it is finished. `seen` holds the latest state, also when this is dropped.
+pub async fn test(
+    client: &Client,
+    e2etest: &E2ETest,
+    progress: &Progress,
+    seen: &mut Option<E2ETest>,
+) -> Result<((), Figures), Failure> {
+    let api: Api<E2ETest> = Api::all(client.clone());
+    let name = e2etest.metadata.name.clone().unwrap_or_default();
+    let params = PatchParams::apply(names::INSTALL_FIELD_MANAGER);
+    let patch = Patch::Apply(e2etest);
+    let create = api.patch(&name, &params, &patch);
+    match tokio::time::timeout(CREATE_WITHIN, create).await {
+        Ok(Ok(created)) => *seen = Some(created),
+        Ok(Err(kube::Error::Api(status))) if status.is_invalid() => {
+            return Err(Failure::usage(format!("the API server refuses E2ETest {name}: {}", status.message)));
+        }
+        Ok(Err(error)) => return Err(Failure::infrastructure(format!("creating E2ETest {name}: {error}"))),
+        Err(_) => {
+            return Err(Failure::infrastructure(format!(
+                "creating E2ETest {name}: no answer within {} s",
+                CREATE_WITHIN.as_secs()
+            )));
+        }
+    }
+    let limit = e2etest.spec.timeout.get().map_err(|error| Failure::usage(error.to_string()))?;
+    follow(api, &name, Instant::now() + limit + GRACE, progress, seen).await.map(|()| ((), Figures::new()))
+}
+
+/// Follows the object until it is finished.
+async fn follow(
+    api: Api<E2ETest>,
+    name: &str,
+    deadline: Instant,
+    progress: &Progress,
+    seen: &mut Option<E2ETest>,
+) -> Result<(), Failure> {
+    let mut events = Box::pin(watch_object(api, name).default_backoff());
+    let mut shown = Vec::new();
+    loop {
+        let object = match timeout_at(deadline, events.try_next()).await {
+            Ok(Ok(Some(Some(object)))) => object,
+            Ok(Ok(Some(None))) => return Err(Failure::infrastructure(format!("E2ETest {name} was deleted"))),
+            Ok(Ok(None)) => {
+                return Err(Failure::infrastructure(format!("the watch of E2ETest {name} ended")));
+            }
+            Ok(Err(error)) => {
+                progress.say(
+                    Stage::Test,
+                    format!("the connection to the cluster was lost and is sought again: {error}"),
+                );
+                continue;
+            }
+            Err(_) => {
+                let last =
+                    seen.as_ref().and_then(|object| object.status.as_ref()).map(columns).unwrap_or_default();
+                return Err(Failure {
+                    code: ExitCode::TimedOut,
+                    message: format!("the operator did not finish E2ETest {name} in time; last seen: {last}"),
+                });
+            }
+        };
+        let status = object.status.clone().unwrap_or_default();
+        *seen = Some(object);
+        for line in lines(&status) {
+            if !shown.contains(&line) {
+                progress.say(Stage::Test, line.clone());
+                shown.push(line);
+            }
+        }
+        if verdict(&status).is_some() {
+            return Ok(());
+        }
+    }
+}
+
+/// The verdict with its sentence, once the run is finished.
+pub fn verdict(status: &E2ETestStatus) -> Option<(RunReason, String)> {
+    let finished = find(&status.conditions, ConditionType::Finished)?;
+    if finished.status != "True" {
+        return None;
+    }
+    let succeeded = find(&status.conditions, ConditionType::Succeeded)?;
+    let reason = RunReason::from_name(&succeeded.reason).filter(|reason| reason.is_verdict())?;
+    // A verdict and the condition's status cannot disagree; where they do, nobody can say what happened.
+    let consistent = (succeeded.status == "True") == (reason == RunReason::TestsPassed);
+    let reason = if consistent { reason } else { RunReason::Inconclusive };
+    Some((reason, succeeded.message.clone()))
+}
+
+/// What is worth a line: what the gate waits for, and each test that started or ended.
+fn lines(status: &E2ETestStatus) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(kubeflow) = &status.kubeflow {
+        let blocking = kubeflow.components.iter().find_map(|component| component.blocking.as_deref());
+        let cause = blocking.map(|blocking| format!(", waiting for {blocking}")).unwrap_or_default();
+        lines.push(format!("Kubeflow {} ready{cause}", kubeflow.summary));
+    }
+    for test in &status.tests {
+        let message = test.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
+        let word = match test.state {
+            TestState::Pending => continue,
+            TestState::Running => "running",
+            TestState::Passed => "passed",
+            TestState::Failed => "failed",
+            TestState::Error => "could not run",
+            TestState::Inconclusive => "is inconclusive",
+            TestState::NotRun => "did not run",
+        };
+        lines.push(format!("{} {word}{message}", test.name));
+    }
+    lines
+}
+
+/// The columns of `kubectl get e2etests` in one line.
+fn columns(status: &E2ETestStatus) -> String {
+    let succeeded = find(&status.conditions, ConditionType::Succeeded);
+    let (value, reason) =
+        succeeded.map_or(("Unknown", ""), |condition| (&condition.status, &condition.reason));
+    let kubeflow = status.kubeflow.as_ref().map_or("-", |kubeflow| kubeflow.summary.as_str());
+    let tests = status.tests_summary.as_deref().unwrap_or("-");
+    format!("SUCCEEDED {value} REASON {reason} KUBEFLOW {kubeflow} TESTS {tests}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(finished: &str, succeeded: &str, reason: &str) -> E2ETestStatus {
+        let time = "2026-01-01T00:00:00Z";
+        serde_json::from_value(serde_json::json!({"conditions": [
+            {"type": "Finished", "status": finished, "reason": reason, "message": "m", "lastTransitionTime": time},
+            {"type": "Succeeded", "status": succeeded, "reason": reason, "message": "m", "lastTransitionTime": time},
+        ]}))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_verdict_needs_finished() {
+        assert_eq!(verdict(&E2ETestStatus::default()), None);
+        assert_eq!(verdict(&status("False", "Unknown", "Running")), None);
+        assert_eq!(
+            verdict(&status("True", "False", "TestsFailed")),
+            Some((RunReason::TestsFailed, "m".into()))
+        );
+    }
+
+    #[test]
+    fn a_contradiction_is_never_a_pass() {
+        for (succeeded, reason) in
+            [("False", "TestsPassed"), ("True", "TestsFailed"), ("Unknown", "TestsPassed")]
+        {
+            assert_eq!(
+                verdict(&status("True", succeeded, reason)),
+                Some((RunReason::Inconclusive, "m".into()))
+            );
+        }
+        assert_eq!(
+            verdict(&status("True", "True", "TestsPassed")),
+            Some((RunReason::TestsPassed, "m".into()))
+        );
+        assert_eq!(verdict(&status("True", "True", "Novel")), None);
+    }
+}

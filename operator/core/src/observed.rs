@@ -1,0 +1,103 @@
+//! Facts of one pass: what was read, straight from the API server, and nothing that was concluded from it.
+
+use std::collections::BTreeMap;
+
+use crds::v1alpha1::E2ETest;
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+
+use crate::{
+    decide::is_finished,
+    gate::NamespaceFacts,
+    names,
+    validate::{ValidTest, validate},
+};
+
+/// What the world looked like.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// The gate's namespaces, in the order of [`Wanted::gate`].
+    pub gate: Vec<NamespaceFacts>,
+    /// Labels of the target namespace; none where it does not exist or was not asked for.
+    pub target_labels: Option<BTreeMap<String, String>>,
+    /// The run's PodDefault.
+    pub pod_default: PodDefaultFacts,
+    /// Why the target namespace cannot be read, where the operator has no right to: the rest is then empty and says
+    /// nothing.
+    pub unreadable: Option<String>,
+    /// What is there of the attempts of [`Wanted::attempts`], by the test's name.
+    pub attempts: BTreeMap<String, AttemptFacts>,
+}
+
+/// What is there of the run's PodDefault.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum PodDefaultFacts {
+    /// Nobody looked, or it is not there.
+    #[default]
+    Absent,
+    /// The API server does not know the kind.
+    NotServed,
+    /// It is there.
+    Present {
+        /// Its resourceVersion, which the webhook copies into the pods that it changed.
+        resource_version: String,
+    },
+}
+
+/// What is there of one attempt.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AttemptFacts {
+    /// The Job of that name, whoever made it.
+    pub job: Option<Job>,
+    /// The run's pods that carry the attempt's labels.
+    pub pods: Vec<Pod>,
+    /// Warnings about the Job, or about a pod of it that has not started, newest last.
+    pub warnings: Vec<Warning>,
+}
+
+/// A Warning event.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Warning {
+    /// Reason, such as `FailedCreate`.
+    pub reason: String,
+    /// What happened.
+    pub message: String,
+}
+
+/// What [`crate::decide`] needs to be read.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Wanted {
+    /// Namespaces of the gate.
+    pub gate: Vec<String>,
+    /// Where the children are.
+    pub target_namespace: String,
+    /// Name of the run's PodDefault, where an attempt that is not over needs it; the labels of the target namespace then
+    /// too.
+    pub pod_default: Option<String>,
+    /// Tests with an attempt that is not over, and the name of its Job.
+    pub attempts: Vec<(String, String)>,
+}
+
+impl Wanted {
+    /// What has to be read for a pass over this run; `None` where nothing can change any more.
+    pub fn of(test: &E2ETest) -> Option<Self> {
+        let status = test.status.clone().unwrap_or_default();
+        if is_finished(&status) || test.metadata.deletion_timestamp.is_some() {
+            return None;
+        }
+        // An invalid spec is decided on without a look at the world.
+        let Ok(run) = validate(test) else { return Some(Self::default()) };
+        let open: Vec<_> =
+            status.tests.iter().filter(|entry| entry.attempt > 0 && !entry.state.is_final()).collect();
+        let needs_access =
+            |test: &ValidTest| test.pipeline_access && open.iter().any(|entry| entry.name == test.name);
+        Some(Self {
+            gate: run.gate.as_ref().map(|gate| gate.namespaces.clone()).unwrap_or_default(),
+            pod_default: run.tests.iter().any(needs_access).then(|| names::pod_default(&run.uid)),
+            attempts: open
+                .iter()
+                .map(|entry| (entry.name.clone(), names::job(&entry.name, &run.uid, entry.attempt)))
+                .collect(),
+            target_namespace: run.namespace,
+        })
+    }
+}

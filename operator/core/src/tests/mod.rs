@@ -1,0 +1,9 @@
+//! Tables over [`crate::decide`], and the convergence property.
+
+mod attempts;
+mod children;
+mod convergence;
+mod gate;
+mod runs;
+mod support;
+mod world;

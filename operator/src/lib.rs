@@ -1,0 +1,14 @@
+//! The kubeflow-e2e operator: the thin shell around [`operator_core`].
+//!
+//! A pass over one `E2ETest` is observe → decide → act → report; only `reconcile::{observe, act, report}` hold a client.
+
+pub mod controller;
+pub mod error;
+pub mod health;
+pub mod metrics;
+pub mod reconcile;
+pub mod run;
+pub mod settings;
+pub mod telemetry;
+
+pub use run::run;

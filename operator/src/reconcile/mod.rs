@@ -1,0 +1,124 @@
+//! One level-triggered pass over one run: observe → decide → act → report.
+
+pub mod act;
+mod call;
+pub mod observe;
+pub mod report;
+
+use std::{sync::Arc, time::Instant};
+
+use crds::v1alpha1::E2ETest;
+use jiff::Timestamp;
+use kube::{
+    Api, Client, Resource as _, ResourceExt as _,
+    core::DeserializeGuard,
+    runtime::{controller::Action, events::Recorder},
+};
+use operator_core::{EventDraft, Outcome, Requeue, Settings, Wanted, decide};
+
+use crate::{
+    error::{CallError, Class, ReconcileError},
+    metrics::Metrics,
+};
+
+/// Passes that follow each other at once at most: the first writes down an attempt, the second makes its Job.
+const PASSES: usize = 3;
+
+/// What every pass needs.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// Publishes events.
+    pub recorder: Recorder,
+    /// What decisions depend on.
+    pub settings: Settings,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Reconciles one run; the controller's entry.
+///
+/// # Errors
+/// A step failed; the controller tries again when [`on_error`] says.
+pub async fn reconcile(
+    guarded: Arc<DeserializeGuard<E2ETest>>,
+    context: Arc<Context>,
+) -> Result<Action, ReconcileError> {
+    let seen = guarded.0.as_ref().map_err(|error| ReconcileError::Malformed(error.to_string()))?;
+    // The cache may be old, but a run that is over in it stays so: nothing needs to be read.
+    if Wanted::of(seen).is_none() {
+        return Ok(Action::await_change());
+    }
+    let began = Instant::now();
+    context.metrics.pass_began();
+    let result = passes(&seen.name_any(), &context).await;
+    context.metrics.pass_ended(began.elapsed(), result.as_ref().err());
+    result
+}
+
+/// Passes until there is something to wait for, and then what they have to tell: nobody waits for an event.
+async fn passes(name: &str, context: &Context) -> Result<Action, ReconcileError> {
+    let api = Api::<E2ETest>::all(context.client.clone());
+    let read = call::call("get", format!("E2ETest {name}"), api.get_opt(name)).await;
+    let Some(mut test) = read.map_err(ReconcileError::Observe)? else {
+        return Ok(Action::await_change());
+    };
+    let reference = test.object_ref(&());
+    let mut events = Vec::new();
+    let mut result = Ok(Action::requeue(Class::Conflict.retry_after()));
+    for _ in 0..PASSES {
+        result = match pass(&test, context, &mut events).await {
+            Ok((Requeue::Now, Some(next))) => {
+                test = next;
+                continue;
+            }
+            Ok((Requeue::Now, None)) => break,
+            Ok((Requeue::After(wait), _)) => Ok(Action::requeue(wait)),
+            Ok((Requeue::Never, _)) => Ok(Action::await_change()),
+            Err(error) => Err(error),
+        };
+        break;
+    }
+    for event in &events {
+        report::publish(context, &reference, &test.spec.target_namespace, event).await;
+    }
+    result
+}
+
+/// One pass; its events are added once its status is written. Returns when to look again, and the run as it was written.
+async fn pass(
+    test: &E2ETest,
+    context: &Context,
+    events: &mut Vec<EventDraft>,
+) -> Result<(Requeue, Option<E2ETest>), ReconcileError> {
+    let Some(wanted) = Wanted::of(test) else { return Ok((Requeue::Never, None)) };
+    let observed = observe::observe(&context.client, test, &wanted).await.map_err(ReconcileError::Observe)?;
+    let plan = decide(test, &observed, &context.settings, Timestamp::now());
+    let acted = act::act(context, &plan.effects).await;
+    let settled = plan.settle(&acted);
+    let written = match settled.status {
+        Some(status) => Some(report::report(context, test, &status).await.map_err(ReconcileError::Report)?),
+        None => None,
+    };
+    events.extend(settled.events);
+    let failed = acted.into_values().find_map(|outcome| match outcome {
+        Outcome::Failed { message } => Some(message),
+        Outcome::Done
+        | Outcome::JobCreated(_)
+        | Outcome::JobExists
+        | Outcome::PodDefaultNotServed
+        | Outcome::Refused { .. } => None,
+    });
+    match failed {
+        Some(message) => Err(ReconcileError::Act { message }),
+        None => Ok((settled.requeue, written)),
+    }
+}
+
+/// When to try again after an error.
+pub fn on_error(_: Arc<DeserializeGuard<E2ETest>>, error: &ReconcileError, _: Arc<Context>) -> Action {
+    Action::requeue(error.class().retry_after())
+}
+
+/// The result of a call to the API server.
+type Called<T> = Result<T, CallError>;

@@ -1,0 +1,200 @@
+//! Reads what a pass needs, straight from the API server: children by their names, pods by the run's label.
+
+use std::{collections::BTreeMap, fmt::Debug};
+
+use crds::{names::label, v1alpha1::E2ETest};
+use futures::future::{join_all, try_join, try_join_all};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{DaemonSet, Deployment, StatefulSet},
+        batch::v1::Job,
+        core::v1::{Event, Namespace, Pod},
+    },
+};
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    api::ListParams,
+    core::{DynamicObject, PartialObjectMeta},
+};
+use operator_core::{
+    AttemptFacts, Observed, Wanted,
+    gate::{NamespaceFacts, NamespaceSeen, Workload},
+    observed::{PodDefaultFacts, Warning},
+    pod_default_resource, wants_warnings_of,
+};
+use serde::de::DeserializeOwned;
+
+use super::{Called, call::call};
+
+/// Events that are read of one object at most.
+const EVENTS: u32 = 50;
+
+/// Reads all of it.
+///
+/// # Errors
+/// Something of the run's own could not be read. What the gate cannot read is a fact: it is not ready.
+pub async fn observe(client: &Client, test: &E2ETest, wanted: &Wanted) -> Called<Observed> {
+    let gate = async { Ok(join_all(wanted.gate.iter().map(|name| namespace(client, name))).await) };
+    let (gate, target) = try_join(gate, target(client, test, wanted)).await?;
+    Ok(Observed { gate, ..target })
+}
+
+/// What is in the target namespace. That the operator may not read it is a fact: the right may be granted yet.
+async fn target(client: &Client, test: &E2ETest, wanted: &Wanted) -> Called<Observed> {
+    match try_join(access(client, wanted), attempts(client, test, wanted)).await {
+        Ok(((target_labels, pod_default), attempts)) => {
+            Ok(Observed { target_labels, pod_default, attempts, ..Observed::default() })
+        }
+        Err(error) if error.is_missing_right() => {
+            let name = &wanted.target_namespace;
+            // RBAC is asked before anyone looks whether the namespace is there.
+            let unreadable = match namespace_labels(client, name).await? {
+                Some(_) => error.for_people(),
+                None => format!(
+                    "Namespace {name} does not exist: create it, and let the operator in (manifests/target)"
+                ),
+            };
+            Ok(Observed { unreadable: Some(unreadable), ..Observed::default() })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// One namespace of the gate.
+async fn namespace(client: &Client, name: &str) -> NamespaceFacts {
+    let seen = match read_namespace(client, name).await {
+        Ok(seen) => seen,
+        Err(error) => NamespaceSeen::Unreadable(error.to_string()),
+    };
+    NamespaceFacts { name: name.to_owned(), seen }
+}
+
+/// The namespace's workloads, and its pods where a workload is not rolled out.
+async fn read_namespace(client: &Client, name: &str) -> Called<NamespaceSeen> {
+    if namespace_labels(client, name).await?.is_none() {
+        return Ok(NamespaceSeen::Missing);
+    }
+    let (mut workloads, (sets, daemons)) = try_join(
+        workloads::<Deployment>(client, name),
+        try_join(workloads::<StatefulSet>(client, name), workloads::<DaemonSet>(client, name)),
+    )
+    .await?;
+    workloads.extend(sets);
+    workloads.extend(daemons);
+    let all_done = workloads.iter().all(|workload| workload.blocked.is_none());
+    let pods = if all_done { Vec::new() } else { list::<Pod>(client, name, ListParams::default()).await? };
+    Ok(NamespaceSeen::Present { workloads, pods })
+}
+
+/// All workloads of one kind.
+async fn workloads<K>(client: &Client, namespace: &str) -> Called<Vec<Workload>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    for<'a> Workload: From<&'a K>,
+{
+    let all = list::<K>(client, namespace, ListParams::default()).await?;
+    Ok(all.iter().map(Workload::from).collect())
+}
+
+/// A namespace's labels; `None` where it does not exist.
+async fn namespace_labels(client: &Client, name: &str) -> Called<Option<BTreeMap<String, String>>> {
+    let api = Api::<Namespace>::all(client.clone());
+    let found: Option<PartialObjectMeta<Namespace>> =
+        call("get", format!("Namespace {name}"), api.get_metadata_opt(name)).await?;
+    Ok(found.map(|namespace| namespace.metadata.labels.unwrap_or_default()))
+}
+
+/// What a test with pipelineAccess depends on.
+async fn access(
+    client: &Client,
+    wanted: &Wanted,
+) -> Called<(Option<BTreeMap<String, String>>, PodDefaultFacts)> {
+    let Some(name) = &wanted.pod_default else { return Ok((None, PodDefaultFacts::Absent)) };
+    let namespace = &wanted.target_namespace;
+    try_join(namespace_labels(client, namespace), pod_default(client, namespace, name)).await
+}
+
+/// The run's PodDefault.
+async fn pod_default(client: &Client, namespace: &str, name: &str) -> Called<PodDefaultFacts> {
+    let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &pod_default_resource());
+    match call("get", format!("PodDefault {namespace}/{name}"), api.get(name)).await {
+        Ok(object) => Ok(PodDefaultFacts::Present {
+            resource_version: object.metadata.resource_version.unwrap_or_default(),
+        }),
+        Err(error) => match error.status() {
+            Some(status) if status.code == 404 && is_unserved(status) => Ok(PodDefaultFacts::NotServed),
+            Some(status) if status.code == 404 => Ok(PodDefaultFacts::Absent),
+            _ => Err(error),
+        },
+    }
+}
+
+/// Whether a 404 speaks of the kind and not of an object: it then names none.
+pub(super) fn is_unserved(status: &kube::core::Status) -> bool {
+    status.details.as_ref().is_none_or(|details| details.name.is_empty())
+}
+
+/// Jobs and pods of the attempts that are not over.
+async fn attempts(
+    client: &Client,
+    test: &E2ETest,
+    wanted: &Wanted,
+) -> Called<BTreeMap<String, AttemptFacts>> {
+    if wanted.attempts.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let namespace = &wanted.target_namespace;
+    let uid = test.uid().unwrap_or_default();
+    let mine = ListParams::default().labels(&format!("{}={uid}", label::RUN_UID));
+    let jobs = try_join_all(wanted.attempts.iter().map(|(_, name)| job(client, namespace, name)));
+    let (jobs, pods) = try_join(jobs, list::<Pod>(client, namespace, mine)).await?;
+    let all = wanted.attempts.iter().zip(jobs).map(|((test, _), job)| {
+        let of_test = |pod: &&Pod| pod.labels().get(label::TEST) == Some(test);
+        let pods = pods.iter().filter(of_test).cloned().collect();
+        with_warnings(client, namespace, test, AttemptFacts { job, pods, warnings: Vec::new() })
+    });
+    Ok(try_join_all(all).await?.into_iter().collect())
+}
+
+/// A Job by its name.
+async fn job(client: &Client, namespace: &str, name: &str) -> Called<Option<Job>> {
+    let api = Api::<Job>::namespaced(client.clone(), namespace);
+    call("get", format!("Job {namespace}/{name}"), api.get_opt(name)).await
+}
+
+/// Adds the Warning events of the object about which they would say more, if there is one.
+async fn with_warnings(
+    client: &Client,
+    namespace: &str,
+    test: &str,
+    mut facts: AttemptFacts,
+) -> Called<(String, AttemptFacts)> {
+    if let Some(uid) = wants_warnings_of(&facts).and_then(|about| about.uid) {
+        let mine = format!("type=Warning,involvedObject.uid={uid}");
+        let mut events =
+            list::<Event>(client, namespace, ListParams::default().fields(&mine).limit(EVENTS)).await?;
+        events.sort_by_key(|event| {
+            let time = event.last_timestamp.as_ref().map(|time| time.0);
+            time.or_else(|| event.event_time.as_ref().map(|time| time.0))
+        });
+        facts.warnings = events
+            .into_iter()
+            .map(|event| Warning {
+                reason: event.reason.unwrap_or_default(),
+                message: event.message.unwrap_or_default(),
+            })
+            .collect();
+    }
+    Ok((test.to_owned(), facts))
+}
+
+/// Objects of one kind in one namespace.
+async fn list<K>(client: &Client, namespace: &str, parameters: ListParams) -> Called<Vec<K>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    let object = format!("{} of namespace {namespace}", K::plural(&()));
+    let api = Api::<K>::namespaced(client.clone(), namespace);
+    Ok(call("list", object, api.list(&parameters)).await?.items)
+}

@@ -1,0 +1,351 @@
+//! What goes over the wire: paths, field managers, preconditions, and what each answer of the API server leads to.
+//!
+//! Decisions have their tests in `operator-core`; here are only those of the shell around them.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use crds::v1alpha1::E2ETest;
+use http::{Request, Response, StatusCode};
+use kube::{
+    Client,
+    client::Body,
+    core::DeserializeGuard,
+    runtime::{
+        controller::Action,
+        events::{Recorder, Reporter},
+    },
+};
+use operator::{
+    error::{Class, ReconcileError},
+    metrics::Metrics,
+    reconcile::{Context, reconcile},
+};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tower_test::mock;
+
+const UID: &str = "0f5e4a5c-19cd-4f6d-8d5e-3a3f6f0b8f11";
+const RUN: &str = "/apis/e2e.kubeflow.org/v1alpha1/e2etests/nightly";
+const JOBS: &str = "/apis/batch/v1/namespaces/profile/jobs";
+const JOB: &str = "/apis/batch/v1/namespaces/profile/jobs/a-0f5e4a5c-1";
+const PODS: &str = "/api/v1/namespaces/profile/pods";
+const CONFIG_MAP: &str = "/api/v1/namespaces/profile/configmaps/a-0f5e4a5c-source";
+const POD_DEFAULT: &str = "/apis/kubeflow.org/v1alpha1/namespaces/profile/poddefaults/kubeflow-e2e-0f5e4a5c";
+
+/// One answer: for which method and path it is, and what it says.
+type Answer = (&'static str, String, u16, Value);
+
+/// One request as it came.
+#[derive(Debug)]
+struct Seen {
+    method: String,
+    path: String,
+    query: String,
+    body: Value,
+}
+
+/// Reconciles `run` against an API server that gives these answers, each once. Returns the result and all requests.
+async fn against(run: Value, answers: Vec<Answer>) -> (Result<Action, ReconcileError>, Vec<Seen>) {
+    let (service, handle) = mock::pair::<Request<Body>, Response<Body>>();
+    let server = serve(handle, answers.into());
+    let client = Client::new(service, "default");
+    let reporter = Reporter { controller: "operator".into(), instance: None };
+    let context = Arc::new(Context {
+        recorder: Recorder::new(client.clone(), reporter),
+        client,
+        settings: operator_core::Settings::with_image("image"),
+        metrics: Arc::new(Metrics::default()),
+    });
+    let run: DeserializeGuard<E2ETest> = serde_json::from_value(run).unwrap();
+    let result = reconcile(Arc::new(run), context).await;
+    (result, server.await.unwrap())
+}
+
+/// The API server: it answers until its client is gone.
+fn serve(
+    mut handle: mock::Handle<Request<Body>, Response<Body>>,
+    mut answers: VecDeque<Answer>,
+) -> JoinHandle<Vec<Seen>> {
+    tokio::spawn(async move {
+        let mut seen = Vec::new();
+        while let Some((request, respond)) = handle.next_request().await {
+            let (parts, body) = request.into_parts();
+            let bytes = body.collect_bytes().await.unwrap();
+            let (method, path) = (parts.method.to_string(), parts.uri.path().to_owned());
+            let matching = answers.iter().position(|(verb, of, ..)| *verb == method && *of == path);
+            let (status, answer) = match matching.and_then(|position| answers.remove(position)) {
+                Some((.., status, answer)) => (status, answer),
+                // Events are published and not waited for by anything.
+                None if path.contains("/events") => {
+                    (201, json!({ "metadata": {}, "reportingController": "x", "eventTime": null }))
+                }
+                None => panic!("nobody expected {method} {path}"),
+            };
+            seen.push(Seen {
+                method,
+                path,
+                query: parts.uri.query().unwrap_or_default().to_owned(),
+                body: serde_json::from_slice(&bytes).unwrap_or_default(),
+            });
+            let body = Body::from(serde_json::to_vec(&answer).unwrap());
+            respond.send_response(
+                Response::builder().status(StatusCode::from_u16(status).unwrap()).body(body).unwrap(),
+            );
+        }
+        seen
+    })
+}
+
+/// A run of one script; `more` goes into its test.
+fn run(more: &Value, status: &Value) -> Value {
+    let mut test = json!({ "name": "a", "image": "python", "script": { "source": { "inline": "pass" } } });
+    test.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({
+        "apiVersion": "e2e.kubeflow.org/v1alpha1",
+        "kind": "E2ETest",
+        "metadata": { "name": "nightly", "uid": UID, "generation": 1, "resourceVersion": "7" },
+        "spec": { "targetNamespace": "profile", "tests": [test] },
+        "status": status,
+    })
+}
+
+/// The status of a run whose first attempt is written down.
+fn attempted(job: &Value) -> Value {
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    json!({ "startTime": now, "tests": [{ "name": "a", "state": "Running", "attempt": 1, "startTime": now, "job": job }] })
+}
+
+/// What the API server says to an error.
+fn failure(code: u16, reason: &str, message: &str, name: Option<&str>) -> Value {
+    json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code, "reason": reason, "message": message,
+        "details": name.map_or_else(|| json!({}), |name| json!({ "name": name })),
+    })
+}
+
+/// A list without objects.
+fn nothing(kind: &str) -> Value {
+    json!({ "kind": format!("{kind}List"), "apiVersion": "v1", "metadata": {}, "items": [] })
+}
+
+/// The Job, owned by the run.
+fn job() -> Value {
+    json!({
+        "metadata": {
+            "name": "a-0f5e4a5c-1", "namespace": "profile", "uid": "job-uid",
+            "ownerReferences": [{ "apiVersion": "x", "kind": "E2ETest", "name": "nightly", "uid": UID, "controller": true }],
+        },
+        "spec": { "template": {} },
+    })
+}
+
+/// The first request with that method and path.
+fn find<'a>(seen: &'a [Seen], method: &str, path: &str) -> &'a Seen {
+    let found = seen.iter().find(|seen| seen.method == method && seen.path == path);
+    found.unwrap_or_else(|| panic!("no {method} {path} in {seen:#?}"))
+}
+
+/// The answers to a look at an attempt without Job and pods.
+fn unseen_attempt(run: &Value) -> Vec<Answer> {
+    vec![
+        ("GET", RUN.into(), 200, run.clone()),
+        ("GET", JOB.into(), 404, failure(404, "NotFound", "not found", Some("a-0f5e4a5c-1"))),
+        ("GET", PODS.into(), 200, nothing("Pod")),
+    ]
+}
+
+#[tokio::test]
+async fn a_run_that_is_over_costs_no_request() {
+    let over = json!({ "conditions": [{
+        "type": "Finished", "status": "True", "reason": "TestsPassed", "message": "", "lastTransitionTime": "2026-11-23T12:00:00Z",
+    }] });
+    let (result, seen) = against(run(&json!({}), &over), Vec::new()).await;
+    assert_eq!(result.unwrap(), Action::await_change());
+    assert!(seen.is_empty(), "{seen:#?}");
+}
+
+#[tokio::test]
+async fn a_job_is_posted_and_what_it_needs_is_applied() {
+    let run = run(&json!({}), &attempted(&Value::Null));
+    let mut answers = unseen_attempt(&run);
+    answers.extend([
+        ("PATCH", CONFIG_MAP.to_owned(), 200, json!({ "metadata": {} })),
+        ("POST", JOBS.to_owned(), 201, job()),
+        ("PATCH", format!("{RUN}/status"), 200, run.clone()),
+    ]);
+    let (result, seen) = against(run, answers).await;
+    assert!(result.is_ok(), "{result:?}");
+
+    let pods = find(&seen, "GET", PODS);
+    assert!(
+        pods.query.contains(&format!("labelSelector=e2e.kubeflow.org%2Frun-uid%3D{UID}")),
+        "{}",
+        pods.query
+    );
+    let applied = find(&seen, "PATCH", CONFIG_MAP);
+    assert!(
+        applied.query.contains("fieldManager=kubeflow-e2e") && applied.query.contains("force=true"),
+        "{}",
+        applied.query
+    );
+    assert_eq!(applied.body["kind"], "ConfigMap", "server-side apply needs to know what it applies");
+    let posted = find(&seen, "POST", JOBS);
+    assert_eq!(posted.query.trim_start_matches('&'), "fieldManager=kubeflow-e2e");
+    assert_eq!(posted.body["metadata"]["name"], "a-0f5e4a5c-1");
+
+    let status = find(&seen, "PATCH", &format!("{RUN}/status"));
+    assert!(status.query.contains("fieldManager=kubeflow-e2e%2Fstatus"), "{}", status.query);
+    assert_eq!(status.body["metadata"]["resourceVersion"], "7", "nothing is written over what was not seen");
+    assert_eq!(status.body["status"]["tests"][0]["job"], json!({ "name": "a-0f5e4a5c-1", "uid": "job-uid" }));
+}
+
+#[tokio::test]
+async fn a_job_that_is_there_already_is_looked_at_again() {
+    let run = run(&json!({}), &attempted(&Value::Null));
+    let mut answers = unseen_attempt(&run);
+    answers.extend([
+        ("PATCH", CONFIG_MAP.to_owned(), 200, json!({ "metadata": {} })),
+        ("POST", JOBS.to_owned(), 409, failure(409, "AlreadyExists", "already exists", Some("a-0f5e4a5c-1"))),
+        ("PATCH", format!("{RUN}/status"), 200, run.clone()),
+        // The next pass finds it, and that it is ours.
+        ("GET", JOB.to_owned(), 200, job()),
+        ("GET", PODS.to_owned(), 200, nothing("Pod")),
+        ("GET", "/api/v1/namespaces/profile/events".to_owned(), 200, nothing("Event")),
+        ("PATCH", format!("{RUN}/status"), 200, run.clone()),
+    ]);
+    let (result, seen) = against(run, answers).await;
+    assert!(result.is_ok(), "{result:?}");
+    let adopted = seen.iter().rfind(|seen| seen.path.ends_with("/status")).unwrap();
+    assert_eq!(adopted.body["status"]["tests"][0]["job"]["uid"], "job-uid");
+    assert_eq!(seen.iter().filter(|seen| seen.method == "POST" && seen.path == JOBS).count(), 1);
+}
+
+#[tokio::test]
+async fn a_status_that_somebody_else_wrote_first_is_read_again_soon() {
+    let run = run(&json!({}), &json!({}));
+    let answers = vec![
+        ("GET", RUN.to_owned(), 200, run.clone()),
+        (
+            "PATCH",
+            format!("{RUN}/status"),
+            409,
+            failure(409, "Conflict", "the object has been modified", None),
+        ),
+    ];
+    let (result, _) = against(run, answers).await;
+    let error = result.unwrap_err();
+    assert_eq!((error.step(), error.class()), ("report", Class::Conflict));
+    assert!(error.class().retry_after() < Duration::from_millis(100));
+}
+
+#[tokio::test]
+async fn a_missing_binding_is_said_where_people_look() {
+    let run = run(&json!({}), &attempted(&Value::Null));
+    let forbidden =
+        failure(403, "Forbidden", "jobs.batch is forbidden: User \"x\" cannot get resource", None);
+    let answers = vec![
+        ("GET", RUN.to_owned(), 200, run.clone()),
+        ("GET", JOB.to_owned(), 403, forbidden),
+        ("GET", PODS.to_owned(), 200, nothing("Pod")),
+        ("GET", "/api/v1/namespaces/profile".to_owned(), 200, json!({ "metadata": { "name": "profile" } })),
+        ("PATCH", format!("{RUN}/status"), 200, run.clone()),
+    ];
+    let (result, seen) = against(run, answers).await;
+    assert!(result.is_ok(), "{result:?}");
+    let said =
+        find(&seen, "PATCH", &format!("{RUN}/status")).body["status"]["tests"][0]["message"].to_string();
+    assert!(said.contains("RoleBinding kubeflow-e2e-target"), "{said}");
+}
+
+#[tokio::test]
+async fn an_answer_of_500_ends_the_pass_and_not_the_run() {
+    let run = run(&json!({}), &attempted(&Value::Null));
+    let mut answers = unseen_attempt(&run);
+    answers.extend([
+        ("PATCH", CONFIG_MAP.to_owned(), 200, json!({ "metadata": {} })),
+        ("POST", JOBS.to_owned(), 500, failure(500, "InternalError", "etcd is away", None)),
+        ("PATCH", format!("{RUN}/status"), 200, run.clone()),
+    ]);
+    let (result, seen) = against(run, answers).await;
+    let error = result.unwrap_err();
+    assert_eq!((error.step(), error.class()), ("act", Class::Transient));
+    assert!(error.to_string().contains("Job profile/a-0f5e4a5c-1: etcd is away"), "{error}");
+    let status = find(&seen, "PATCH", &format!("{RUN}/status"));
+    assert!(status.body["status"]["completionTime"].is_null());
+}
+
+#[tokio::test]
+async fn a_cluster_without_pod_defaults_is_told_from_a_missing_one() {
+    let unserved = failure(404, "NotFound", "the server could not find the requested resource", None);
+    let run = run(&json!({ "pipelineAccess": true }), &attempted(&Value::Null));
+    let mut answers = unseen_attempt(&run);
+    answers.extend([
+        ("GET", "/api/v1/namespaces/profile".to_owned(), 200, json!({ "metadata": { "name": "profile" } })),
+        ("GET", POD_DEFAULT.to_owned(), 404, unserved),
+        ("PATCH", format!("{RUN}/status"), 200, run.clone()),
+    ]);
+    let (result, seen) = against(run, answers).await;
+    assert!(result.is_ok(), "{result:?}");
+    let status = find(&seen, "PATCH", &format!("{RUN}/status"));
+    assert_eq!(status.body["status"]["tests"][0]["reason"], "PodDefaultNotInjected");
+    assert!(seen.iter().all(|seen| seen.path != JOBS), "no Job is made");
+}
+
+#[tokio::test]
+async fn a_pod_is_stopped_only_while_it_is_the_same() {
+    let known = json!({ "name": "a-0f5e4a5c-1", "uid": "job-uid" });
+    let run = run(&json!({}), &attempted(&known));
+    let pod = json!({
+        "metadata": {
+            "name": "a-pod", "namespace": "profile", "uid": "pod-uid", "labels": { "e2e.kubeflow.org/test": "a" },
+            "ownerReferences": [{ "apiVersion": "x", "kind": "Job", "name": "x", "uid": "job-uid", "controller": true }],
+        },
+        "spec": { "nodeName": "node", "containers": [{ "name": "test" }] },
+        "status": { "phase": "Pending", "containerStatuses": [{
+            "name": "test", "image": "python", "imageID": "", "ready": false, "restartCount": 0,
+            "state": { "waiting": { "reason": "ErrImageNeverPull", "message": "not here" } },
+        }] },
+    });
+    let answers = vec![
+        ("GET", RUN.to_owned(), 200, run.clone()),
+        ("GET", JOB.to_owned(), 200, job()),
+        (
+            "GET",
+            PODS.to_owned(),
+            200,
+            json!({ "kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [pod] }),
+        ),
+        ("PATCH", format!("{PODS}/a-pod"), 404, failure(404, "NotFound", "not found", Some("a-pod"))),
+        ("PATCH", format!("{RUN}/status"), 200, run.clone()),
+    ];
+    let (result, seen) = against(run, answers).await;
+    assert_eq!(result.unwrap(), Action::await_change(), "a pod that is gone has ended");
+    let stopped = find(&seen, "PATCH", &format!("{PODS}/a-pod"));
+    assert_eq!(
+        stopped.body,
+        json!({ "metadata": { "uid": "pod-uid" }, "spec": { "activeDeadlineSeconds": 1 } })
+    );
+    let status = find(&seen, "PATCH", &format!("{RUN}/status"));
+    assert_eq!(status.body["status"]["tests"][0]["reason"], "ImagePullFailed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_is_waited_for_longer_than_ten_seconds() {
+    let (service, handle) = mock::pair::<Request<Body>, Response<Body>>();
+    let client = Client::new(service, "default");
+    let reporter = Reporter { controller: "operator".into(), instance: None };
+    let context = Arc::new(Context {
+        recorder: Recorder::new(client.clone(), reporter),
+        client,
+        settings: operator_core::Settings::with_image("image"),
+        metrics: Arc::new(Metrics::default()),
+    });
+    let run = serde_json::from_value(run(&json!({}), &json!({}))).unwrap();
+    let began = tokio::time::Instant::now();
+    let error = reconcile(Arc::new(run), context).await.unwrap_err();
+    assert_eq!(began.elapsed().as_secs(), 10);
+    assert_eq!(error.to_string(), "cannot get E2ETest nightly: no answer within 10 s");
+    drop(handle);
+}

@@ -1,0 +1,10 @@
+//! Harness of the tests against a real Kubernetes that they start themselves.
+//!
+//! Each test binary has a `main` of its own, because a cluster that several tests share must be made before the first and
+//! removed after the last one, whatever happens between. No test reads the ambient kubeconfig.
+
+pub mod cluster;
+pub mod host;
+pub mod objects;
+pub mod program;
+pub mod trials;

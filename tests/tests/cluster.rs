@@ -1,0 +1,350 @@
+//! The operator in a real cluster, installed as its users do: `kubectl apply -k`, `kubectl wait`, `kubectl get`.
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use crds::v1alpha1::{ConditionType, E2ETest, TestReason, TestState};
+use e2e_tests::{
+    cluster::{Cluster, Shared, eventually},
+    objects::{
+        TARGET, conditions, e2etest, finished, gate, message, notebook, notebook_json, run_to_end, script,
+        test_status,
+    },
+    program::image_folders,
+    trials::{run, runtime, trial},
+};
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, ListParams, PostParams},
+};
+use serde_json::json;
+
+fn main() -> ExitCode {
+    let (runtime, shared) = (runtime(), Shared::new("e2e-cluster"));
+    let trials = vec![
+        trial("a script and a notebook pass", &runtime, &shared, both_pass),
+        trial("a failing script and a raising cell are told apart", &runtime, &shared, both_fail),
+        trial("a run can be followed with kubectl", &runtime, &shared, kubectl_follows),
+        trial("the gate opens when two deployments are ready", &runtime, &shared, gate_opens),
+        trial("the gate names what keeps it closed", &runtime, &shared, gate_stays_closed),
+        trial(
+            "a test cannot start in a namespace that does not let the operator in",
+            &runtime,
+            &shared,
+            unbound_namespace,
+        ),
+        trial("what the image lacks is the test's outcome", &runtime, &shared, image_lacks),
+        trial("an image that cannot be had is an infrastructure error", &runtime, &shared, image_missing),
+        trial(
+            "the kfp sdk reaches the pipelines api with the pod default's token",
+            &runtime,
+            &shared,
+            pipelines,
+        ),
+        trial("a pod default that is not injected is noticed", &runtime, &shared, not_injected),
+        trial("a test that runs too long is ended", &runtime, &shared, times_out),
+        trial("a job that someone deletes is not made again", &runtime, &shared, job_vanishes),
+        trial("an operator that is killed loses nothing", &runtime, &shared, operator_restarts),
+        trial("deleting a run removes what it made", &runtime, &shared, deletion_cascades),
+    ];
+    run(trials, || shared.remove())
+}
+
+async fn cluster(shared: Arc<Shared>) -> Arc<Cluster> {
+    shared.get(installed).await
+}
+
+/// A cluster with the small Kubeflow and the operator.
+async fn installed(name: &str) -> Cluster {
+    let folders = image_folders();
+    let mut arguments = Vec::new();
+    for folder in &folders {
+        arguments.extend(["--images", folder.to_str().unwrap()]);
+    }
+    let cluster = Cluster::up(name, &arguments).await;
+    // Custom resources need their definitions served first: Kubeflow's own guide applies until it works, with force.
+    let applied = || async {
+        Some(cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "-k", "tests/kubeflow-mini"]))
+            .filter(|ended| ended.code == Some(0))
+    };
+    eventually("the small Kubeflow to be accepted", Duration::from_secs(60), applied).await;
+    cluster.kubectl(&["apply", "--server-side", "-k", "manifests/default"]).expect(0);
+    cluster.kubectl(&["apply", "--server-side", "-k", "manifests/target"]).expect(0);
+    for (namespace, deployment) in [
+        (crds::names::SYSTEM_NAMESPACE, "kubeflow-e2e-operator"),
+        ("kubeflow", "admission-webhook-deployment"),
+    ] {
+        cluster
+            .kubectl(&[
+                "-n",
+                namespace,
+                "rollout",
+                "status",
+                &format!("deployment/{deployment}"),
+                "--timeout=120s",
+            ])
+            .expect(0);
+    }
+    cluster
+}
+
+async fn both_pass(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let tests = vec![
+        script("script", "import os\nassert os.getuid() == 1000\nprint(6 * 7)"),
+        notebook("notebook", &["x = 6 * 7", "print(x)\nassert x == 42"]),
+    ];
+    let ended = run_to_end(&cluster, &e2etest("both-pass", tests)).await;
+    assert_eq!(conditions(&ended), ["Unknown NotRequested", "True TestsPassed", "True TestsPassed"]);
+    assert_eq!(ended.status.as_ref().unwrap().tests_summary.as_deref(), Some("2/2"));
+    let cells = test_status(&ended, "notebook").cells.unwrap();
+    assert_eq!((cells.passed, cells.failed, cells.total), (2, 0, 2));
+}
+
+async fn both_fail(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let tests = vec![
+        script("script", "import sys\nprint('no luck', file=sys.stderr)\nsys.exit(3)"),
+        notebook("notebook", &["a = 1", "b = 0", "a / b", "print('never')"]),
+        script("passes", "pass"),
+    ];
+    let ended = run_to_end(&cluster, &e2etest("both-fail", tests)).await;
+    assert_eq!(conditions(&ended), ["Unknown NotRequested", "True TestsFailed", "False TestsFailed"]);
+    let (script, notebook) = (test_status(&ended, "script"), test_status(&ended, "notebook"));
+    assert_eq!((script.state, script.reason), (TestState::Failed, Some(TestReason::NonZeroExit)));
+    assert!(script.message.unwrap().contains("exit code 3"));
+    assert_eq!((notebook.state, notebook.reason), (TestState::Failed, Some(TestReason::CellFailed)));
+    let text = notebook.message.unwrap();
+    assert!(text.contains("cell 3") && text.contains("ZeroDivisionError: division by zero"), "{text}");
+    assert_eq!(test_status(&ended, "passes").state, TestState::Passed);
+    assert_eq!(ended.status.as_ref().unwrap().tests_summary.as_deref(), Some("1/3"));
+    let summary = message(&ended, ConditionType::Succeeded);
+    assert!(summary.contains("2 of 3") && summary.contains("ZeroDivisionError"), "{summary}");
+}
+
+async fn kubectl_follows(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let run = e2etest("kubectl", vec![script("slow", "import time\ntime.sleep(3)")]);
+    Api::<E2ETest>::all(cluster.client.clone()).create(&PostParams::default(), &run).await.unwrap();
+    let columns = || async {
+        let table = cluster.kubectl(&["get", "e2e", "kubectl"]).expect(0).stdout;
+        table.contains("Running").then_some(table)
+    };
+    let table = eventually("the run to be shown as Running", Duration::from_secs(60), columns).await;
+    let (head, row) = table.split_once('\n').unwrap();
+    assert_eq!(
+        head.split_whitespace().collect::<Vec<_>>(),
+        ["NAME", "SUCCEEDED", "REASON", "KUBEFLOW", "TESTS", "AGE"]
+    );
+    assert!(row.contains("Unknown") && row.contains("0/1"), "{row}");
+    cluster.kubectl(&["wait", "--for=condition=Finished", "e2e/kubectl", "--timeout=120s"]).expect(0);
+    let events = cluster.kubectl(&["get", "events", "-n", "default", "-o", "json"]).expect(0).stdout;
+    assert!(events.contains("\"kind\": \"E2ETest\"") && events.contains("TestsPassed"), "{events}");
+}
+
+/// Two Deployments in a namespace of their own; the image of `second` is `image`.
+fn two_deployments(cluster: &Cluster, namespace: &str, image: &str) {
+    let deployment = |name: &str, image: &str| {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace}, "spec": {
+            "selector": {"matchLabels": {"app": name}}, "template": {"metadata": {"labels": {"app": name}}, "spec": {
+                "containers": [{"name": "main", "image": image, "imagePullPolicy": "IfNotPresent", "command": ["python3", "-c", "import time; time.sleep(3600)"]}],
+                "terminationGracePeriodSeconds": 0}}}})
+    };
+    let good = e2e_tests::program::test_image();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        deployment("first", &good), deployment("second", image)]});
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), list.to_string()).unwrap();
+    cluster.kubectl(&["apply", "--server-side", "-f", file.path().to_str().unwrap()]).expect(0);
+}
+
+async fn gate_opens(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    two_deployments(&cluster, "gate-opens", &e2e_tests::program::test_image());
+    let mut run = e2etest("gate-opens", vec![script("after", "pass")]);
+    run.spec.kubeflow = Some(gate(&["gate-opens"], "2m"));
+    let ended = run_to_end(&cluster, &run).await;
+    assert_eq!(conditions(&ended), ["True Ready", "True TestsPassed", "True TestsPassed"]);
+    assert_eq!(ended.status.unwrap().kubeflow.unwrap().summary, "2/2");
+}
+
+async fn gate_stays_closed(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    two_deployments(&cluster, "gate-closed", "localhost/does-not-exist:1");
+    let mut run = e2etest("gate-closed", vec![script("never", "pass")]);
+    run.spec.kubeflow = Some(gate(&["gate-closed"], "20s"));
+    let ended = run_to_end(&cluster, &run).await;
+    assert_eq!(conditions(&ended), ["False TimedOut", "True KubeflowNotReady", "False KubeflowNotReady"]);
+    let text = message(&ended, ConditionType::KubeflowReady);
+    assert!(
+        text.contains("Deployment gate-closed/second") && text.contains("localhost/does-not-exist:1"),
+        "{text}"
+    );
+    assert_eq!(test_status(&ended, "never").state, TestState::NotRun);
+    let jobs: Api<Job> = Api::namespaced(cluster.client.clone(), TARGET);
+    let params = ListParams::default().labels("e2e.kubeflow.org/run=gate-closed");
+    assert_eq!(jobs.list(&params).await.unwrap().items.len(), 0);
+
+    let mut empty = e2etest("gate-empty", vec![script("never", "pass")]);
+    empty.spec.kubeflow = Some(gate(&["default"], "3s"));
+    let ended = run_to_end(&cluster, &empty).await;
+    assert_eq!(conditions(&ended)[0], "False TimedOut", "a namespace without workloads is never ready");
+}
+
+async fn unbound_namespace(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let mut test = script("never", "pass");
+    test.start_timeout = Some(crds::v1alpha1::PositiveDuration("5s".into()));
+    let mut run = e2etest("unbound", vec![test]);
+    run.spec.target_namespace = "default".into();
+    run.spec.service_account_name = "default".into();
+    let ended = run_to_end(&cluster, &run).await;
+    assert_eq!(conditions(&ended)[2], "False InfrastructureError");
+    let text = test_status(&ended, "never").message.unwrap();
+    assert!(text.contains("default") && text.contains("forbidden"), "{text}");
+}
+
+async fn image_lacks(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let mut interpreter = script("interpreter", "puts 1");
+    interpreter.script.as_mut().unwrap().interpreter = vec!["ruby".into()];
+    let mut kernel = notebook("kernel", &["1"]);
+    kernel.notebook.as_mut().unwrap().source.inline = Some(notebook_json(&["1"], "julia-1.9").to_string());
+    let ended = run_to_end(&cluster, &e2etest("image-lacks", vec![interpreter, kernel])).await;
+    assert_eq!(conditions(&ended)[2], "False TestsFailed");
+    let (interpreter, kernel) = (test_status(&ended, "interpreter"), test_status(&ended, "kernel"));
+    assert!(interpreter.message.as_ref().unwrap().contains("ruby"), "{interpreter:?}");
+    assert_eq!(kernel.reason, Some(TestReason::KernelDied));
+    let text = kernel.message.unwrap();
+    assert!(text.contains("julia-1.9") && text.contains("python3"), "{text}");
+}
+
+async fn image_missing(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let mut test = script("image", "pass");
+    test.image = "localhost/does-not-exist:1".into();
+    test.start_timeout = Some(crds::v1alpha1::PositiveDuration("20s".into()));
+    let ended = run_to_end(&cluster, &e2etest("image-missing", vec![test])).await;
+    assert_eq!(conditions(&ended)[2], "False InfrastructureError");
+    let status = test_status(&ended, "image");
+    assert_eq!((status.state, status.reason), (TestState::Error, Some(TestReason::ImagePullFailed)));
+    assert!(status.message.as_ref().unwrap().contains("localhost/does-not-exist:1"), "{status:?}");
+}
+
+async fn pipelines(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let source = std::fs::read_to_string(
+        e2e_tests::program::checkout().join("manifests/samples/kubeflow-pipelines.py"),
+    )
+    .unwrap();
+    let mut test = script("pipelines", &source);
+    test.pipeline_access = true;
+    let mut run = e2etest("pipelines", vec![test]);
+    run.spec.kubeflow = Some(gate(&["kubeflow"], "3m"));
+    let ended = run_to_end(&cluster, &run).await;
+    assert_eq!(
+        conditions(&ended)[2],
+        "True TestsPassed",
+        "{}",
+        e2e_tests::objects::dump(&cluster, "pipelines")
+    );
+
+    let mut without = script("without", &source);
+    without.pipeline_access = false;
+    let ended = run_to_end(&cluster, &e2etest("no-token", vec![without])).await;
+    assert_eq!(conditions(&ended)[2], "False TestsFailed", "without the token the API must refuse");
+}
+
+async fn not_injected(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let namespace = "not-a-profile";
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default-editor", "namespace": namespace}},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "kubeflow-e2e-target", "namespace": namespace},
+         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "kubeflow-e2e-target"},
+         "subjects": [{"kind": "ServiceAccount", "name": "kubeflow-e2e-operator", "namespace": crds::names::SYSTEM_NAMESPACE}]}]});
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), list.to_string()).unwrap();
+    cluster.kubectl(&["apply", "--server-side", "-f", file.path().to_str().unwrap()]).expect(0);
+    let mut test = script("access", "pass");
+    test.pipeline_access = true;
+    let mut run = e2etest("not-injected", vec![test]);
+    run.spec.target_namespace = namespace.into();
+    let ended = run_to_end(&cluster, &run).await;
+    assert_eq!(conditions(&ended)[2], "False InfrastructureError");
+    let status = test_status(&ended, "access");
+    assert_eq!(status.reason, Some(TestReason::PodDefaultNotInjected));
+    assert!(status.message.as_ref().unwrap().contains("kubeflow-profile"), "{status:?}");
+}
+
+async fn times_out(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let mut test = notebook("slow", &["x = 1", "import time\ntime.sleep(600)"]);
+    test.timeout = Some(crds::v1alpha1::PositiveDuration("10s".into()));
+    let ended = run_to_end(&cluster, &e2etest("times-out", vec![test])).await;
+    assert_eq!(conditions(&ended)[2], "False TestsFailed");
+    let status = test_status(&ended, "slow");
+    assert_eq!(status.reason, Some(TestReason::TimedOut));
+    assert!(status.message.as_ref().unwrap().contains("cell 2"), "{status:?}");
+}
+
+async fn job_vanishes(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let run = e2etest("job-vanishes", vec![script("victim", "import time\ntime.sleep(600)")]);
+    Api::<E2ETest>::all(cluster.client.clone()).create(&PostParams::default(), &run).await.unwrap();
+    let jobs: Api<Job> = Api::namespaced(cluster.client.clone(), TARGET);
+    let params = ListParams::default().labels("e2e.kubeflow.org/run=job-vanishes");
+    let recorded = || async {
+        let run = Api::<E2ETest>::all(cluster.client.clone()).get("job-vanishes").await.unwrap();
+        run.status.and_then(|status| status.tests.first().and_then(|test| test.job.clone()))
+    };
+    let job = eventually("the job to be recorded", Duration::from_secs(60), recorded).await;
+    jobs.delete(&job.name, &DeleteParams::background()).await.unwrap();
+    let ended = finished(&cluster, "job-vanishes").await;
+    assert_eq!(test_status(&ended, "victim").reason, Some(TestReason::JobVanished));
+    assert_eq!(jobs.list(&params).await.unwrap().items.len(), 0, "a vanished job must not be made again");
+}
+
+async fn operator_restarts(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let run = e2etest("restart", vec![script("long", "import time\ntime.sleep(8)")]);
+    Api::<E2ETest>::all(cluster.client.clone()).create(&PostParams::default(), &run).await.unwrap();
+    let jobs: Api<Job> = Api::namespaced(cluster.client.clone(), TARGET);
+    let params = ListParams::default().labels("e2e.kubeflow.org/run=restart");
+    let created = || async { jobs.list(&params).await.unwrap().items.pop() };
+    let job = eventually("the job", Duration::from_secs(60), created).await;
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), crds::names::SYSTEM_NAMESPACE);
+    for pod in pods.list(&ListParams::default()).await.unwrap() {
+        pods.delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await.unwrap();
+    }
+    let ended = finished(&cluster, "restart").await;
+    assert_eq!(conditions(&ended)[2], "True TestsPassed");
+    let all = jobs.list(&params).await.unwrap().items;
+    assert_eq!(
+        all.iter().map(kube::ResourceExt::uid).collect::<Vec<_>>(),
+        [job.uid()],
+        "one job per attempt"
+    );
+}
+
+async fn deletion_cascades(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    run_to_end(&cluster, &e2etest("deleted", vec![script("any", "pass")])).await;
+    cluster.kubectl(&["delete", "e2etest", "deleted", "--wait=true", "--timeout=60s"]).expect(0);
+    let gone = || async {
+        let selector = "e2e.kubeflow.org/run=deleted";
+        let text = cluster
+            .kubectl(&["get", "jobs,pods,configmaps,poddefaults", "-n", TARGET, "-l", selector, "-o", "name"])
+            .expect(0)
+            .stdout;
+        text.trim().is_empty().then_some(())
+    };
+    eventually(
+        "jobs, pods, config maps and pod defaults of a deleted run to go",
+        Duration::from_secs(60),
+        gone,
+    )
+    .await;
+}

@@ -1,0 +1,255 @@
+//! The embedded cluster on the host: what works in it, and that nothing is left of it.
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use e2e_tests::{
+    cluster::{Cluster, Shared, down, eventually},
+    host::Host,
+    program::{image_folders, run as kfe2e, start, test_image},
+    trials::{plain, run, runtime, trial},
+};
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+fn main() -> ExitCode {
+    let (runtime, shared) = (runtime(), Shared::new("e2e-host"));
+    let before = Host::now();
+    let trials = vec![
+        trial(
+            "dns, services, exec, logs, port-forward and volumes work",
+            &runtime,
+            &shared,
+            everything_works,
+        ),
+        trial(
+            "two clusters live side by side, and two ups of one name are one",
+            &runtime,
+            &shared,
+            side_by_side,
+        ),
+        trial("pods reach a server in another network namespace", &runtime, &shared, pods_reach_the_outside),
+        plain("down removes what a killed up left", killed_up),
+        plain("an interrupted up removes what it made", interrupted_up),
+        plain("down twice is no error", down_twice),
+    ];
+    run(trials, || {
+        shared.remove();
+        Host::now().assert_unchanged_since(&before);
+    })
+}
+
+const POD: &str = "probe";
+
+async fn cluster(shared: Arc<Shared>) -> Arc<Cluster> {
+    shared
+        .get(|name| async move {
+            let folders = image_folders();
+            let mut arguments = Vec::new();
+            for folder in &folders {
+                arguments.extend(["--images", folder.to_str().unwrap()]);
+            }
+            Cluster::up(name, &arguments).await
+        })
+        .await
+}
+
+fn apply(cluster: &Cluster, object: &serde_json::Value) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), object.to_string()).unwrap();
+    cluster.kubectl(&["apply", "--server-side", "-f", file.path().to_str().unwrap()]).expect(0);
+}
+
+/// A restricted pod that serves files over HTTP, its claim, and a Service before it.
+fn probe() -> serde_json::Value {
+    let restricted = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
+    json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "default"},
+         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Mi"}}}},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "probe", "namespace": "default"},
+         "spec": {"selector": {"app": "probe"}, "ports": [{"port": 80, "targetPort": 8000}]}},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD, "namespace": "default", "labels": {"app": "probe"}},
+         "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "securityContext": {"runAsNonRoot": true, "runAsUser": 1000, "fsGroup": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{"name": "main", "image": test_image(), "imagePullPolicy": "Never", "securityContext": restricted,
+                "command": ["sh", "-c", "echo hello > /data/index.html && echo started && cd /data && exec python3 -m http.server 8000"],
+                "readinessProbe": {"httpGet": {"port": 8000}, "periodSeconds": 1},
+                "volumeMounts": [{"name": "data", "mountPath": "/data"}]}],
+            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}}]})
+}
+
+async fn everything_works(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    for figure in ["nodeReadySeconds", "imageLoadSeconds", "dnsReadySeconds"] {
+        assert!(
+            cluster.figures[figure].as_f64().is_some_and(|seconds| seconds >= 0.0),
+            "{figure}: {}",
+            cluster.figures
+        );
+    }
+    apply(&cluster, &probe());
+    cluster.kubectl(&["wait", "--for=condition=Ready", "pod/probe", "--timeout=60s"]).expect(0);
+    assert_eq!(cluster.kubectl(&["logs", POD]).expect(0).stdout.lines().next(), Some("started"));
+    let fetch = "import urllib.request as r; print(r.urlopen('http://probe.default.svc.cluster.local/', timeout=10).read().decode())";
+    let through_service = || async {
+        let ended = cluster.kubectl(&["exec", POD, "--", "python3", "-c", fetch]);
+        ended.stdout.starts_with("hello").then_some(())
+    };
+    eventually("the service to answer by its name", Duration::from_secs(30), through_service).await;
+
+    let mut forward = std::process::Command::new(e2e_tests::cluster::kubectl())
+        .args(["--kubeconfig", &cluster.kubeconfig, "port-forward", "pod/probe", "18000:8000"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let forwarded = || async {
+        std::net::TcpStream::connect("127.0.0.1:18000").ok().and_then(|mut stream| {
+            use std::io::{Read as _, Write as _};
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+            let mut text = String::new();
+            stream.read_to_string(&mut text).ok()?;
+            text.contains("hello").then_some(())
+        })
+    };
+    eventually("the forwarded port to answer", Duration::from_secs(30), forwarded).await;
+    forward.kill().unwrap();
+    forward.wait().unwrap();
+}
+
+async fn side_by_side(shared: Arc<Shared>) {
+    let first = cluster(shared).await;
+    let (one, two) = (
+        start(&["up", "--name", "e2e-second", "--nodes", "0"]),
+        start(&["up", "--name", "e2e-second", "--nodes", "0"]),
+    );
+    one.wait(Duration::from_secs(120)).expect(0);
+    two.wait(Duration::from_secs(120)).expect(0);
+    let second = Cluster::up("e2e-second", &["--nodes", "0"]).await;
+    second.kubectl(&["create", "namespace", "only-in-second"]).expect(0);
+    assert_eq!(first.kubectl(&["get", "namespace", "only-in-second"]).code, Some(1));
+    second.down().expect(0);
+    first.kubectl(&["get", "--raw", "/readyz"]).expect(0);
+}
+
+async fn pods_reach_the_outside(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    // Another machine, played by a network namespace of this test's own.
+    let outside = Outside::start();
+    apply(
+        &cluster,
+        &json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "caller", "namespace": "default"}, "spec": {
+        "restartPolicy": "Never", "terminationGracePeriodSeconds": 0,
+        "containers": [{"name": "main", "image": test_image(), "imagePullPolicy": "Never", "command": ["python3", "-c",
+            format!("import urllib.request as r; print(r.urlopen('http://{}:8000/', timeout=20).status)", Outside::ADDRESS)]}]}}),
+    );
+    let phase = || async {
+        let phase = cluster.kubectl(&["get", "pod", "caller", "-o", "jsonpath={.status.phase}"]).stdout;
+        matches!(phase.as_str(), "Succeeded" | "Failed").then_some(phase)
+    };
+    let phase = eventually("the calling pod to end", Duration::from_secs(60), phase).await;
+    let log = cluster.kubectl(&["logs", "caller"]).stdout;
+    assert_eq!((phase.as_str(), log.trim()), ("Succeeded", "200"));
+    drop(outside);
+}
+
+/// An HTTP server in a network namespace, reachable from the host only.
+struct Outside {
+    server: std::process::Child,
+    /// Whether the folder of named namespaces became a mount only now.
+    mounted: bool,
+}
+
+/// Where `ip` keeps named network namespaces; it makes a mount of it at first use.
+const NAMESPACES: &str = "/run/netns";
+
+fn is_mounted(path: &str) -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    mounts.lines().any(|line| line.split(' ').nth(1) == Some(path))
+}
+
+impl Outside {
+    const NAMESPACE: &str = "e2e-outside";
+    const ADDRESS: &str = "10.99.99.2";
+
+    fn start() -> Self {
+        let ip = |arguments: &str| {
+            let status = std::process::Command::new("ip").args(arguments.split(' ')).status().unwrap();
+            assert!(status.success(), "ip {arguments}");
+        };
+        let mounted = !is_mounted(NAMESPACES);
+        ip(&format!("netns add {}", Self::NAMESPACE));
+        ip(&format!("link add e2e-out0 type veth peer name e2e-out1 netns {}", Self::NAMESPACE));
+        ip("addr add 10.99.99.1/24 dev e2e-out0");
+        ip("link set e2e-out0 up");
+        ip(&format!("-n {} addr add {}/24 dev e2e-out1", Self::NAMESPACE, Self::ADDRESS));
+        ip(&format!("-n {} link set e2e-out1 up", Self::NAMESPACE));
+        let folder = std::env::temp_dir();
+        let server = std::process::Command::new("ip")
+            .args(["netns", "exec", Self::NAMESPACE, "python3", "-m", "http.server", "8000", "--directory"])
+            .arg(folder)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let outside = Self { server, mounted };
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while std::net::TcpStream::connect((Self::ADDRESS, 8000)).is_err() {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "the server in {} does not answer",
+                Self::NAMESPACE
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        outside
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        self.server.kill().unwrap();
+        self.server.wait().unwrap();
+        let remove = |program: &str, arguments: &[&str]| {
+            std::process::Command::new(program).args(arguments).status().unwrap();
+        };
+        // Its end of the pair goes with the namespace, but not before the kernel gets to it.
+        remove("ip", &["link", "del", "e2e-out0"]);
+        remove("ip", &["netns", "del", Self::NAMESPACE]);
+        if self.mounted {
+            remove("umount", &[NAMESPACES]);
+        }
+    }
+}
+
+/// SIGKILL while `up` is at work, at points spread over its duration, then `down`.
+fn killed_up() {
+    for after in [300, 1500, 4000] {
+        let before = Host::now();
+        let mut up = start(&["up", "--name", "e2e-killed"]);
+        // A point in time is what this test is about: whatever `up` is doing then.
+        std::thread::sleep(Duration::from_millis(after));
+        if up.is_running() {
+            up.signal(Signal::SIGKILL);
+        }
+        up.wait(Duration::from_secs(60));
+        down("e2e-killed").expect(0);
+        Host::now().assert_unchanged_since(&before);
+    }
+}
+
+fn interrupted_up() {
+    let before = Host::now();
+    let up = start(&["up", "--name", "e2e-interrupted"]);
+    std::thread::sleep(Duration::from_millis(2000));
+    up.signal(Signal::SIGINT);
+    let ended = up.wait(Duration::from_secs(90));
+    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+    Host::now().assert_unchanged_since(&before);
+}
+
+fn down_twice() {
+    kfe2e(&["down", "--name", "e2e-never-made"], Duration::from_secs(60)).expect(0);
+    kfe2e(&["down", "--name", "e2e-never-made"], Duration::from_secs(60)).expect(0);
+}
