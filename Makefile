@@ -9,7 +9,12 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 TARGET := $(shell uname -m)-unknown-linux-musl
 BIN := $(CARGO_TARGET_DIR)/$(TARGET)/debug
 CARGO := cargo
-SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
+# What needs root keeps the caller's PATH and cache.
+AS_ROOT = $(if $(filter 0,$(shell id -u)),,sudo) env PATH="$$PATH" KFE2E="$(KFE2E)" KFE2E_CACHE="$(CACHE)"
+# One cluster of each test binary at a time: two cores are not enough for two.
+CLUSTER_TESTS = $(AS_ROOT) RUST_BACKTRACE=0 CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" KFE2E_TEST_IMAGE=$(TEST_IMAGE) \
+	KFE2E_TEST_IMAGES="$(CACHE)/images/kubeflow-e2e:$$($(AS_ROOT) tests/images/python.sh)" \
+	$(CARGO) test --target $(TARGET) --package e2e-tests --quiet --no-fail-fast -- --test-threads 1
 
 export KFE2E := $(BIN)/kfe2e
 TEST_IMAGE := localhost/kfe2e-test-python:dev
@@ -19,8 +24,8 @@ ARGS ?= $(SAMPLES)
 
 .PHONY: run
 run: build images ## Run the sample tests against the small Kubeflow on the embedded cluster; ARGS="--notebook FILE --out DIR" runs yours
-	$(SUDO) $(KFE2E) run --cluster embedded --kubeflow tests/kubeflow-mini --image $(TEST_IMAGE) \
-		--images $(CACHE)/images/kubeflow-e2e --images "$$(tests/images/python.sh)" $(ARGS)
+	$(AS_ROOT) $(KFE2E) run --cluster embedded --kubeflow tests/kubeflow-mini --image $(TEST_IMAGE) \
+		--images $(CACHE)/images/kubeflow-e2e --images "$$($(AS_ROOT) tests/images/python.sh)" $(ARGS)
 
 .PHONY: test
 test: lint unit cluster ## Lint, unit, schema and real-cluster tests: what CI runs
@@ -38,8 +43,11 @@ unit: packages ## Tests that need no cluster
 
 .PHONY: cluster
 cluster: build images ## Tests against a real Kubernetes that they start themselves
-	$(SUDO) env PATH="$$PATH" RUST_BACKTRACE=0 KFE2E_TEST_IMAGES="$(CACHE)/images/kubeflow-e2e:$$(tests/images/python.sh)" KFE2E_TEST_IMAGE=$(TEST_IMAGE) \
-		$(CARGO) test --target $(TARGET) --package e2e-tests --quiet -- --test-threads 1
+	$(CLUSTER_TESTS)
+
+.PHONY: test-all
+test-all: lint unit build images ## Everything of `make test`, and what is slow: signals in every stage of a run
+	$(CLUSTER_TESTS) --include-ignored
 
 .PHONY: build
 build: packages ## kfe2e, operator and runner, static
@@ -48,7 +56,7 @@ build: packages ## kfe2e, operator and runner, static
 .PHONY: images
 images: build ## The images that a run needs, as OCI layouts
 	tests/images/kubeflow-e2e.sh $(BIN) $(CACHE)/images/kubeflow-e2e
-	tests/images/python.sh > /dev/null
+	$(AS_ROOT) tests/images/python.sh > /dev/null
 
 .PHONY: packages
 packages: ## Install what the machine lacks: Debian or Ubuntu packages, the static Rust target
@@ -64,7 +72,7 @@ bench: build images ## Timings against a floor in the same run
 
 .PHONY: clean
 clean: ## Remove what this checkout made; the cache stays
-	$(SUDO) $(KFE2E) down
+	$(AS_ROOT) $(KFE2E) down
 	rm -rf kfe2e-results .kfe2e
 
 .PHONY: help

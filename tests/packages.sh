@@ -8,7 +8,7 @@ packages=(
   # the embedded cluster
   containerd runc containernetworking-plugins iptables conntrack ipset nftables ethtool socat iproute2
   # building static programs, and the Python image of the tests
-  musl-tools mmdebstrap python3-venv python3-pip
+  gcc make musl-tools mmdebstrap python3-venv python3-pip
 )
 missing=()
 for package in "${packages[@]}"; do

@@ -18,7 +18,8 @@ const DEFAULT_TEST_IMAGE: &str = "ghcr.io/kubeflow/kubeflow/notebook-servers/jup
 /// Exit codes: 0 succeeded, 1 tests failed, 2 usage, 3 Kubeflow never became ready, 4 infrastructure, 5 timed out,
 /// 6 inconclusive, 130 cancelled.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "kfe2e", version)]
+// The last of a repeated option wins, so that a script can add to a command line that it did not write.
+#[command(name = "kfe2e", version, args_override_self = true)]
 pub struct CommandLine {
     /// What to do.
     #[command(subcommand)]

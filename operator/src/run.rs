@@ -100,6 +100,7 @@ async fn wait_for_crd(client: &Client) {
     loop {
         match tokio::time::timeout(ANSWER, api.list_metadata(&one)).await {
             Ok(Ok(_)) => return,
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => tracing::info!("Waiting: {NO_CRD}"),
             Ok(Err(error)) => tracing::info!(%error, "Waiting for the API server to serve E2ETests"),
             Err(_) => tracing::info!("Waiting for the API server to answer"),
         }

@@ -66,8 +66,16 @@ fn processes() -> Vec<String> {
     pids.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
         .filter_map(|pid| {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+            // What has ended and only waits for init to take note of it has let go of everything.
+            let ended = fs::read_to_string(format!("/proc/{pid}/status"))
+                .is_ok_and(|text| text.contains("State:\tZ"));
+            if ended {
+                return None;
+            }
             let marked = fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
-                environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(b"KFE2E_CLUSTER="))
+                environment
+                    .split(|byte| *byte == 0)
+                    .any(|variable| variable.starts_with(b"KFE2E_PROCESS_OF="))
             });
             let known = NAMES.iter().any(|known| name.trim_end().starts_with(&known[..known.len().min(15)]));
             (known || marked).then(|| format!("process {pid} {}", name.trim_end()))

@@ -145,7 +145,11 @@ async fn pods_reach_the_outside(shared: Arc<Shared>) {
             format!("import urllib.request as r; print(r.urlopen('http://{}:8000/', timeout=20).status)", Outside::ADDRESS)]}]}}),
     );
     let phase = || async {
-        let phase = cluster.kubectl(&["get", "pod", "caller", "-o", "jsonpath={.status.phase}"]).stdout;
+        let phase = cluster
+            .kubectl(&["get", "pod", "caller", "-o", "jsonpath={.status.phase}"])
+            .stdout
+            .trim()
+            .to_owned();
         matches!(phase.as_str(), "Succeeded" | "Failed").then_some(phase)
     };
     let phase = eventually("the calling pod to end", Duration::from_secs(60), phase).await;

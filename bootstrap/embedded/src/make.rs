@@ -359,7 +359,7 @@ fn finished<T>(thread: thread::ScopedJoinHandle<'_, Result<T, Error>>) -> Result
 fn both<A, B>(one: Result<A, Error>, other: Result<B, Error>) -> Result<(A, B), Error> {
     match (one, other) {
         (Ok(one), Ok(other)) => Ok((one, other)),
-        (Err(Error::Cancelled(_)), Err(cause)) | (Err(cause), _) | (Ok(_), Err(cause)) => Err(cause),
+        (Ok(_) | Err(Error::Cancelled(_)), Err(cause)) | (Err(cause), _) => Err(cause),
     }
 }
 

@@ -89,8 +89,9 @@ pub(super) fn without_pod(
     let refusal = facts.warnings.iter().rev().find(|warning| warning.reason == "FailedCreate");
     let name = job.metadata.name.as_deref().unwrap_or_default();
     let too_late = context.now >= start_deadline(context, entry);
+    let repeated = entry.start_time.as_ref().is_some_and(|start| context.now >= after(start.0, REFUSED_FOR));
     match refusal {
-        Some(Warning { message, .. }) if too_late || refused_for_good(message) => {
+        Some(Warning { message, .. }) if too_late || (repeated && refused_for_good(message)) => {
             Judgement::Over(Ending::because(TestReason::PodCreationRefused, refused(message)))
         }
         Some(Warning { message, .. }) => Judgement::Waiting(refused(message)),
@@ -121,6 +122,10 @@ fn without_a_trace(job: &Job, condition: &JobCondition) -> Ending {
 fn refused(message: &str) -> String {
     sentence("the pod is refused", message.trim_start_matches("Error creating: "))
 }
+
+/// How long refusals must go on before they count. The Job controller tries again after 1, 2 and 4 seconds; a webhook
+/// that has only just started may deny what it takes a moment later (seen: its own reads answered with 429).
+const REFUSED_FOR: Duration = Duration::from_secs(10);
 
 /// Whether the same pod would be refused again: an admission webhook denied it, a policy forbids it, or it is invalid.
 /// A quota may be freed, a service account made, and a webhook come back.

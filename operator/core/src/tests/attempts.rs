@@ -214,7 +214,8 @@ fn a_refused_pod_tells_the_webhooks_sentence() {
         (first(&test).reason, first(&test).message.clone().unwrap(), verbs(&plan))
     };
     let denied = "admission webhook \"x\" denied the request: conflict on env FOO";
-    let (reason, message, effects) = refused(denied, 3);
+    assert_eq!(refused(denied, 9).0, None, "a webhook that has only just started may think again");
+    let (reason, message, effects) = refused(denied, 10);
     assert_eq!(
         (reason, message),
         (Some(TestReason::PodCreationRefused), format!("the pod is refused: {denied}"))
