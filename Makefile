@@ -24,7 +24,7 @@ ARGS ?= $(SAMPLES)
 
 .PHONY: run
 run: build images ## Run the sample tests against the small Kubeflow on the embedded cluster; ARGS="--notebook FILE --out DIR" runs yours
-	$(AS_ROOT) $(KFE2E) run --cluster embedded --kubeflow tests/kubeflow-mini --image $(TEST_IMAGE) \
+	@$(AS_ROOT) $(KFE2E) run --cluster embedded --kubeflow tests/kubeflow-mini --image $(TEST_IMAGE) \
 		--images $(CACHE)/images/kubeflow-e2e --images "$$($(AS_ROOT) tests/images/python.sh)" $(ARGS)
 
 .PHONY: test
@@ -39,15 +39,15 @@ lint: packages ## Formatting, clippy, and the rules that keep the crates apart
 
 .PHONY: unit
 unit: packages ## Tests that need no cluster
-	KFE2E_TEST_VENV="$$(operator/runner/tests/kernel-venv.sh)" $(CARGO) test --target $(TARGET) --quiet
+	@KFE2E_TEST_VENV="$$(operator/runner/tests/kernel-venv.sh)" $(CARGO) test --target $(TARGET) --quiet
 
 .PHONY: cluster
 cluster: build images ## Tests against a real Kubernetes that they start themselves
-	$(CLUSTER_TESTS)
+	@$(CLUSTER_TESTS)
 
 .PHONY: test-all
 test-all: lint unit build images ## Everything of `make test`, and what is slow: signals in every stage of a run
-	$(CLUSTER_TESTS) --include-ignored
+	@$(CLUSTER_TESTS) --include-ignored
 
 .PHONY: build
 build: packages ## kfe2e, operator and runner, static
@@ -55,20 +55,22 @@ build: packages ## kfe2e, operator and runner, static
 
 .PHONY: images
 images: build ## The images that a run needs, as OCI layouts
-	tests/images/kubeflow-e2e.sh $(BIN) $(CACHE)/images/kubeflow-e2e
-	$(AS_ROOT) tests/images/python.sh > /dev/null
+	@tests/images/kubeflow-e2e.sh $(BIN) $(CACHE)/images/kubeflow-e2e
+	@$(AS_ROOT) tests/images/python.sh > /dev/null
 
 .PHONY: packages
 packages: ## Install what the machine lacks: Debian or Ubuntu packages, the static Rust target
-	tests/packages.sh $(TARGET)
+	@tests/packages.sh $(TARGET)
 
 .PHONY: manifests
 manifests: ## Generate manifests/crd from the types
 	$(CARGO) run --quiet --target $(TARGET) --package crds --example crdgen > manifests/crd/e2etests.e2e.kubeflow.org.yaml
 
 .PHONY: bench
-bench: build images ## Timings against a floor in the same run
-	tests/bench/first-run.sh
+bench: build ## Timings against a peer or a floor in the same run
+	$(CARGO) build --target $(TARGET) --package runner --release
+	tests/bench/notebook.sh $(CARGO_TARGET_DIR)/$(TARGET)/release/runner
+	$(AS_ROOT) tests/bench/up.sh
 
 .PHONY: clean
 clean: ## Remove what this checkout made; the cache stays

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         trial("a job that someone deletes is not made again", &runtime, &shared, job_vanishes),
         trial("an operator that is killed loses nothing", &runtime, &shared, operator_restarts),
         trial("deleting a run removes what it made", &runtime, &shared, deletion_cascades),
+        trial("who may not create pods may not have them created", &runtime, &shared, confused_deputy),
     ];
     run(trials, || shared.remove())
 }
@@ -347,4 +348,27 @@ async fn deletion_cascades(shared: Arc<Shared>) {
         gone,
     )
     .await;
+}
+
+/// A user who may create runs and nothing else cannot use the operator to get pods.
+async fn confused_deputy(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let group = "rbac.authorization.k8s.io";
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": format!("{group}/v1"), "kind": "ClusterRole", "metadata": {"name": "eve"},
+         "rules": [{"apiGroups": ["e2e.kubeflow.org"], "resources": ["e2etests"], "verbs": ["create", "get"]}]},
+        {"apiVersion": format!("{group}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": "eve"},
+         "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "eve"},
+         "subjects": [{"apiGroup": group, "kind": "User", "name": "eve"}]}]});
+    let run = serde_json::to_string(&e2etest("eve", vec![script("any", "pass")])).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (roles, object) = (folder.path().join("roles.json"), folder.path().join("run.json"));
+    std::fs::write(&roles, list.to_string()).unwrap();
+    std::fs::write(&object, run).unwrap();
+    cluster.kubectl(&["apply", "--server-side", "-f", roles.to_str().unwrap()]).expect(0);
+    let create = ["create", "--dry-run=server", "-f", object.to_str().unwrap()];
+    cluster.kubectl(&create).expect(0);
+    let refused = cluster.kubectl(&[&create[..], &["--as", "eve"]].concat());
+    assert_eq!(refused.code, Some(1), "{}", refused.stdout);
+    assert!(refused.stderr.contains("you may not create pods in namespace"), "{}", refused.stderr);
 }

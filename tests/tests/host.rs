@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use e2e_tests::{
     cluster::{Cluster, Shared, down, eventually},
     host::Host,
-    program::{image_folders, run as kfe2e, start, test_image},
+    program::{image_folders, kfe2e, run as run_kfe2e, start, start_command, test_image},
     trials::{plain, run, runtime, trial},
 };
 use nix::sys::signal::Signal;
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         plain("down removes what a killed up left", killed_up),
         plain("an interrupted up removes what it made", interrupted_up),
         plain("down twice is no error", down_twice),
+        plain("a full disk ends up with exit 4 and leaves nothing", full_disk),
     ];
     run(trials, || {
         shared.remove();
@@ -254,6 +255,19 @@ fn interrupted_up() {
 }
 
 fn down_twice() {
-    kfe2e(&["down", "--name", "e2e-never-made"], Duration::from_secs(60)).expect(0);
-    kfe2e(&["down", "--name", "e2e-never-made"], Duration::from_secs(60)).expect(0);
+    run_kfe2e(&["down", "--name", "e2e-never-made"], Duration::from_secs(60)).expect(0);
+    run_kfe2e(&["down", "--name", "e2e-never-made"], Duration::from_secs(60)).expect(0);
+}
+
+/// The disk of one `up` is full: a small file system in a mount namespace that only it sees.
+fn full_disk() {
+    let before = Host::now();
+    let script = "mkdir -p /var/lib/kfe2e && mount -t tmpfs -o size=4m e2e-full /var/lib/kfe2e && exec \"$0\" up --name e2e-full";
+    let mut up = std::process::Command::new("unshare");
+    up.args(["--mount", "--propagation", "private", "sh", "-c", script]).arg(kfe2e());
+    let ended = start_command(&mut up, "kfe2e up on a full disk".into()).wait(Duration::from_secs(120));
+    assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+    assert!(ended.stderr.contains("No space left on device"), "{}", ended.stderr);
+    down("e2e-full").expect(0);
+    Host::now().assert_unchanged_since(&before);
 }

@@ -147,7 +147,7 @@ fn not_ready() {
     .expect(3);
     let result = result(&out);
     assert!(result.message.contains("Deployment broken/crashes"), "{}", result.message);
-    assert!(result.message.contains("exit code 7"), "{}", result.message);
+    assert!(result.message.contains("exited with code 7"), "{}", result.message);
 }
 
 fn bad_input() {
@@ -216,15 +216,28 @@ fn start_and_reach(name: &str, stage: Stage, folder: &Path) -> Running {
     let mut running = start(&arguments(name, kubeflow.to_str().unwrap(), &folder.join("out"), &more));
     running.await_line("the stage", LIMIT, |line| {
         let event: RunEvent = serde_json::from_str(line).unwrap();
-        match event.what {
-            What::StageStarted { stage: started } => started == stage && stage != Stage::Test,
-            What::Progress { stage: Stage::Test, message } => {
-                stage == Stage::Test && message.contains("running: container test runs")
-            }
-            _ => false,
-        }
+        matches!(event.what, What::StageStarted { stage: started } if started == stage)
     });
+    if stage == Stage::Test {
+        await_test_process();
+    }
     running
+}
+
+/// Waits until a test's own program runs on this host: its command line names the folder of its source.
+fn await_test_process() {
+    let deadline = std::time::Instant::now() + LIMIT;
+    let runs = || {
+        fs::read_dir("/proc").unwrap().any(|entry| {
+            let command = fs::read(entry.unwrap().path().join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&command).starts_with("python3\0/kfe2e-source/")
+        })
+    };
+    while !runs() {
+        assert!(std::time::Instant::now() < deadline, "the test's program did not start");
+        // A process's start has no event that can be waited for.
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn cancelled(stage: Stage) {

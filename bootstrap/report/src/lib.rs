@@ -17,6 +17,7 @@ pub use excerpt::{Excerpt, Excerpts, log_tail, traceback};
 pub use folder::{JUNIT_XML, RUN_JSON, SUMMARY_MD, WriteError, write};
 pub use junit::junit;
 pub use summary::summary;
+pub use words::figures;
 
 #[cfg(test)]
 mod fixtures;

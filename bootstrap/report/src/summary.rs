@@ -133,14 +133,7 @@ fn stages(result: &RunResult) -> String {
         .iter()
         .map(|stage| {
             let note = stage.error.as_ref().map_or_else(
-                || {
-                    stage
-                        .figures
-                        .iter()
-                        .map(|(name, value)| format!("{name} {value:.1}"))
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                },
+                || words::figures(&stage.figures),
                 |error| format!("{} {error}", words::mark(false)),
             );
             vec![stage.stage.as_str().to_owned(), words::seconds(stage.seconds), note]

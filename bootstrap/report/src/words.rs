@@ -1,5 +1,7 @@
 //! Words for verdicts, states and times: the same in every form of the report.
 
+use std::collections::BTreeMap;
+
 use crds::{
     ExitCode,
     run_result::{RunResult, TestResult},
@@ -77,6 +79,24 @@ pub(crate) fn seconds(seconds: f64) -> String {
     }
 }
 
+/// Figures of a stage as people read them: `nodeReadySeconds` 6.12 as `node ready 6.1 s`, `objects` 12 as `objects 12`.
+pub fn figures(figures: &BTreeMap<String, f64>) -> String {
+    let words = |name: &str| {
+        name.chars().fold(String::new(), |mut words, character| {
+            if character.is_uppercase() {
+                words.push(' ');
+            }
+            words.extend(character.to_lowercase());
+            words
+        })
+    };
+    let text = |(name, value): (&String, &f64)| match name.strip_suffix("Seconds") {
+        Some(name) => format!("{} {}", words(name), seconds(*value)),
+        None => format!("{} {value}", words(name)),
+    };
+    figures.iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
 /// How long the run took.
 pub(crate) fn run_seconds(result: &RunResult) -> f64 {
     result.completion_time.duration_since(result.start_time).as_secs_f64().max(0.0)
@@ -90,6 +110,14 @@ pub(crate) fn count(number: usize, of: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn figures_read_as_words() {
+        let all = [("imageLoadSeconds", 2.04), ("nodeReadySeconds", 6.16), ("objects", 12.0)];
+        let all = all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        assert_eq!(figures(&all), "image load 2.0 s, node ready 6.2 s, objects 12");
+        assert_eq!(figures(&BTreeMap::new()), "");
+    }
 
     #[test]
     fn times_are_short() {

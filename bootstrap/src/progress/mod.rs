@@ -98,34 +98,8 @@ fn draw(output: Output, events: &Receiver<RunEvent>) {
     }
 }
 
-/// Figures as people read them: `nodeReadySeconds` 6.12 as `node ready 6.1 s`, `objects` 12 as `objects 12`.
+/// The figures of a stage in brackets, or nothing.
 fn figures_text(figures: &BTreeMap<String, f64>) -> String {
-    let words = |name: &str| {
-        name.chars().fold(String::new(), |mut words, character| {
-            if character.is_uppercase() {
-                words.push(' ');
-            }
-            words.extend(character.to_lowercase());
-            words
-        })
-    };
-    let text = |(name, value): (&String, &f64)| match name.strip_suffix("Seconds") {
-        Some(name) => format!("{} {value:.1} s", words(name)),
-        None => format!("{} {value}", words(name)),
-    };
-    let texts: Vec<String> = figures.iter().map(text).collect();
-    if texts.is_empty() { String::new() } else { format!(" ({})", texts.join(", ")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_read_as_words() {
-        let figures = [("imageLoadSeconds", 2.04), ("nodeReadySeconds", 6.16), ("objects", 12.0)];
-        let figures = figures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        assert_eq!(figures_text(&figures), " (image load 2.0 s, node ready 6.2 s, objects 12)");
-        assert_eq!(figures_text(&BTreeMap::new()), "");
-    }
+    let text = bootstrap_report::figures(figures);
+    if text.is_empty() { text } else { format!(" ({text})") }
 }

@@ -77,6 +77,8 @@ pub async fn client(created: &Created) -> Result<Client, Failure> {
         .await
         .map_err(|error| Failure::infrastructure(format!("{}: {error}", created.kubeconfig.display())))?;
     config.default_retry = false;
+    // A proxy of the environment knows the way out, not the way to a cluster on this machine.
+    config.proxy_url = None;
     Client::try_from(config).map_err(|error| Failure::infrastructure(error.to_string()))
 }
 
