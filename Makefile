@@ -37,8 +37,14 @@ lint: packages ## Formatting, clippy, and the rules that keep the crates apart
 	tests/checks/dependencies.sh
 	tests/checks/manifests.sh
 
+.PHONY: deny
+deny: ## Licences, sources and banned crates of every dependency; builds cargo-deny once
+	@command -v cargo-deny > /dev/null || $(CARGO) install --locked --quiet cargo-deny@0.20.2
+	$(CARGO) deny --all-features check bans licenses sources
+
 .PHONY: unit
 unit: packages ## Tests that need no cluster
+	python3 -m unittest discover --quiet -s tests/kubeflow-mini/src
 	@KFE2E_TEST_VENV="$$(operator/runner/tests/kernel-venv.sh)" $(CARGO) test --target $(TARGET) --quiet
 
 .PHONY: cluster
@@ -46,7 +52,7 @@ cluster: build images ## Tests against a real Kubernetes that they start themsel
 	@$(CLUSTER_TESTS)
 
 .PHONY: test-all
-test-all: lint unit build images ## Everything of `make test`, and what is slow: signals in every stage of a run
+test-all: lint deny unit build images ## Everything of `make test`, and what is slow: signals in every stage of a run
 	@$(CLUSTER_TESTS) --include-ignored
 
 .PHONY: build

@@ -1,6 +1,6 @@
 //! The command line of `kfe2e`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use crds::v1alpha1::PositiveDuration;
@@ -57,7 +57,14 @@ pub struct ClusterArgs {
 impl ClusterArgs {
     /// Settings of the cluster with so many nodes and these images.
     pub fn settings(&self, nodes: u8, images: &[PathBuf]) -> ClusterSettings {
-        ClusterSettings { kind: self.cluster, name: self.name.clone(), nodes, images: images.to_vec() }
+        ClusterSettings {
+            kind: self.cluster,
+            name: self.name.clone(),
+            nodes,
+            images: images.to_vec(),
+            must_be_new: false,
+            failure_logs: Path::new("kfe2e-results").join(&self.name),
+        }
     }
 }
 

@@ -14,10 +14,10 @@ for crate in crds operator-core; do
 done
 
 allowed() { # CRATE MEMBER...: the members of the workspace that CRATE may depend on
-  local crate=$1 member
+  local crate=$1 member tree
   shift
-  for member in $(cargo tree --quiet --package "$crate" --edges normal --target "$target" --prefix none --format '{p}' |
-    grep -F "($PWD" | awk '{print $1}' | sort -u); do
+  tree=$(cargo tree --quiet --package "$crate" --edges normal --target "$target" --prefix none --format '{p}')
+  for member in $(grep -F "($PWD" <<<"$tree" | awk '{print $1}' | sort -u); do
     [[ " $crate $* " == *" $member "* ]] || { echo "$crate must not depend on $member" >&2; exit 1; }
   done
 }

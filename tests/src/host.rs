@@ -7,12 +7,17 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 pub struct Host(BTreeSet<String>);
 
 /// Kernel settings that a cluster's parts change.
-const SETTINGS: [&str; 5] = [
+const SETTINGS: [&str; 10] = [
     "net/ipv4/ip_forward",
     "vm/overcommit_memory",
+    "vm/panic_on_oom",
     "kernel/panic",
     "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
     "net/netfilter/nf_conntrack_max",
+    "fs/inotify/max_user_instances",
+    "fs/inotify/max_user_watches",
 ];
 
 impl Host {
@@ -114,11 +119,14 @@ fn folders() -> Vec<String> {
         "/run/kfe2e",
         "/var/lib/kubelet",
         "/var/lib/cni",
-        "/tmp/hostpath_pv",
+        "/run/containerd",
         "/opt/containerd",
+        "/var/log/containers",
+        "/tmp/hostpath_pv",
     ];
+    let there = places.iter().map(Path::new).filter(|place| place.exists()).map(Path::to_path_buf);
     let clusters = places.iter().flat_map(|place| subfolders(Path::new(place)));
-    clusters.map(|folder| format!("folder {}", folder.display())).collect()
+    there.chain(clusters).map(|folder| format!("folder {}", folder.display())).collect()
 }
 
 fn subfolders(folder: &Path) -> Vec<std::path::PathBuf> {

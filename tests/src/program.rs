@@ -137,6 +137,17 @@ impl Running {
         }
     }
 
+    /// Waits until a path exists, while it runs; fails the test when it ends before, or after `limit`.
+    pub fn await_path(&mut self, path: &Path, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while !path.exists() {
+            assert!(self.is_running(), "{} ended before there was {}", self.what, path.display());
+            assert!(Instant::now() < deadline, "{}: waited {limit:?} for {}", self.what, path.display());
+            // What appears and goes again within milliseconds is what this is for: no watch is as quick to set up.
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Waits until it ends; fails the test when that takes longer than `limit`.
     pub fn wait(mut self, limit: Duration) -> Ended {
         let deadline = Instant::now() + limit;

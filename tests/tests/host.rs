@@ -1,11 +1,11 @@
 //! The embedded cluster on the host: what works in it, and that nothing is left of it.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use e2e_tests::{
     cluster::{Cluster, Shared, down, eventually},
     host::Host,
-    program::{image_folders, kfe2e, run as run_kfe2e, start, start_command, test_image},
+    program::{Removed, Running, image_folders, kfe2e, run as run_kfe2e, start, start_command, test_image},
     trials::{plain, run, runtime, trial},
 };
 use nix::sys::signal::Signal;
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         plain("down removes what a killed up left", killed_up),
         plain("an interrupted up removes what it made", interrupted_up),
         plain("down twice is no error", down_twice),
+        plain("a cluster that was there is left as it is", foreign_cluster),
         plain("a full disk ends up with exit 4 and leaves nothing", full_disk),
     ];
     run(trials, || {
@@ -228,30 +229,67 @@ impl Drop for Outside {
     }
 }
 
-/// SIGKILL while `up` is at work, at points spread over its duration, then `down`.
+/// What exists on the host at points spread over `up`, below `/run/kfe2e/NAME`.
+const POINTS: [&str; 3] = ["", "netns", "containerd.sock"];
+
+/// Starts `up` and waits until it has made that much.
+fn half_made(name: &str, point: &str) -> Running {
+    let mut up = start(&["up", "--name", name]);
+    up.await_path(&Path::new("/run/kfe2e").join(name).join(point), Duration::from_secs(60));
+    up
+}
+
+/// SIGKILL while `up` is at work, then `down`.
 fn killed_up() {
-    for after in [300, 1500, 4000] {
+    for point in POINTS {
         let before = Host::now();
-        let mut up = start(&["up", "--name", "e2e-killed"]);
-        // A point in time is what this test is about: whatever `up` is doing then.
-        std::thread::sleep(Duration::from_millis(after));
-        if up.is_running() {
-            up.signal(Signal::SIGKILL);
-        }
-        up.wait(Duration::from_secs(60));
+        let _removed = Removed("e2e-killed");
+        let up = half_made("e2e-killed", point);
+        up.signal(Signal::SIGKILL);
+        assert_eq!(up.wait(Duration::from_secs(60)).code, None, "it was to be killed at {point:?}");
         down("e2e-killed").expect(0);
         Host::now().assert_unchanged_since(&before);
     }
 }
 
 fn interrupted_up() {
-    let before = Host::now();
-    let up = start(&["up", "--name", "e2e-interrupted"]);
-    std::thread::sleep(Duration::from_millis(2000));
-    up.signal(Signal::SIGINT);
-    let ended = up.wait(Duration::from_secs(90));
-    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
-    Host::now().assert_unchanged_since(&before);
+    for point in POINTS {
+        let before = Host::now();
+        let _removed = Removed("e2e-interrupted");
+        let up = half_made("e2e-interrupted", point);
+        up.signal(Signal::SIGINT);
+        let ended = up.wait(Duration::from_secs(90));
+        assert_eq!(ended.code, Some(130), "at {point:?}: {}", ended.stderr);
+        Host::now().assert_unchanged_since(&before);
+    }
+}
+
+/// A cluster that somebody else made is never removed by a command that cannot use it.
+fn foreign_cluster() {
+    let _removed = Removed("e2e-foreign");
+    run_kfe2e(&["up", "--name", "e2e-foreign", "--nodes", "0"], Duration::from_secs(120)).expect(0);
+    run_kfe2e(&["up", "--name", "e2e-foreign"], Duration::from_secs(120)).expect(4);
+    let folder = tempfile::tempdir().unwrap();
+    let (script, out) = (folder.path().join("a.py"), folder.path().join("out"));
+    std::fs::write(&script, "pass").unwrap();
+    let run = [
+        "run",
+        "--name",
+        "e2e-foreign",
+        "--kubeflow",
+        "none",
+        "--script",
+        script.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    let refused = run_kfe2e(&run, Duration::from_secs(120)).expect(4);
+    assert!(refused.stderr.contains("kfe2e down"), "{}", refused.stderr);
+    run_kfe2e(&["up", "--name", "e2e-foreign", "--nodes", "0"], Duration::from_secs(20)).expect(0);
+    let kubeconfig = "/var/lib/kfe2e/e2e-foreign/kubeconfig";
+    let mut alive = std::process::Command::new(e2e_tests::cluster::kubectl());
+    alive.args(["--kubeconfig", kubeconfig, "get", "--raw", "/readyz"]);
+    start_command(&mut alive, "kubectl get".into()).wait(Duration::from_secs(20)).expect(0);
 }
 
 fn down_twice() {
@@ -267,7 +305,7 @@ fn full_disk() {
     up.args(["--mount", "--propagation", "private", "sh", "-c", script]).arg(kfe2e());
     let ended = start_command(&mut up, "kfe2e up on a full disk".into()).wait(Duration::from_secs(120));
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
-    assert!(ended.stderr.contains("No space left on device"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("is too full"), "{}", ended.stderr);
     down("e2e-full").expect(0);
     Host::now().assert_unchanged_since(&before);
 }

@@ -206,20 +206,24 @@ fn copy_of_kfe2e(folder: &tempfile::TempDir) -> std::path::PathBuf {
     copy
 }
 
-/// Starts a run, and waits until it is in `stage`: for the stage test, until the test itself runs.
+/// Starts a run, and waits until it is well in `stage`: for up, until parts of the cluster run; for test, until the
+/// test's own program does.
 fn start_and_reach(name: &str, stage: Stage, folder: &Path) -> Running {
-    let (script, kubeflow) = (folder.join("slow.py"), folder.join("kubeflow.yaml"));
+    let (kubeflow, file) = (folder.join("kubeflow.yaml"), folder.join("e2etest.yaml"));
     let seconds = if stage == Stage::Test { 600 } else { 1 };
-    fs::write(&script, format!("import time\ntime.sleep({seconds})\n")).unwrap();
-    fs::write(&kubeflow, "apiVersion: v1\nkind: Namespace\nmetadata: {name: kubeflow-user-example-com}\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: default-editor, namespace: kubeflow-user-example-com}\n").unwrap();
-    let more = ["--script", script.to_str().unwrap(), "--output", "json"];
+    let namespace = "kubeflow-user-example-com";
+    fs::write(&kubeflow, format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: default-editor, namespace: {namespace}}}\n")).unwrap();
+    fs::write(&file, format!("apiVersion: e2e.kubeflow.org/v1alpha1\nkind: E2ETest\nmetadata: {{name: slow}}\nspec:\n  targetNamespace: {namespace}\n  tests: [{{name: slow, image: '{}', script: {{source: {{inline: 'import time; time.sleep({seconds})'}}}}}}]\n", test_image())).unwrap();
+    let more = ["-f", file.to_str().unwrap(), "--output", "json"];
     let mut running = start(&arguments(name, kubeflow.to_str().unwrap(), &folder.join("out"), &more));
     running.await_line("the stage", LIMIT, |line| {
         let event: RunEvent = serde_json::from_str(line).unwrap();
         matches!(event.what, What::StageStarted { stage: started } if started == stage)
     });
-    if stage == Stage::Test {
-        await_test_process();
+    match stage {
+        Stage::Up => running.await_path(&Path::new("/run/kfe2e").join(name).join("containerd.sock"), LIMIT),
+        Stage::Test => await_test_process(),
+        Stage::Install | Stage::Deploy | Stage::Collect | Stage::Down => {}
     }
     running
 }

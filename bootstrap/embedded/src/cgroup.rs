@@ -122,7 +122,8 @@ fn inherit_cpuset(parent: &Path, child: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Hands the controllers on to the group's children (version 2).
+/// Hands the controllers on to the group's children (version 2). The root's stay handed on after the last
+/// cluster: whatever was started meanwhile may rely on them, and taking them back would lift its limits unseen.
 fn delegate(group: &Path) -> Result<(), Error> {
     let offered_by = group.join("cgroup.controllers");
     let offered = fs::read_to_string(&offered_by).map_err(Error::io("read", offered_by))?;

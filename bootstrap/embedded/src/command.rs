@@ -3,7 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::File,
-    io::{self, Read, Write},
+    io::{self, Write},
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -17,7 +17,12 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{ClusterName, Error, error::tail, preflight::search_path};
+use crate::{
+    ClusterName, Error,
+    error::tail,
+    pipes::{Ended, Pipes},
+    preflight::search_path,
+};
 
 /// The environment variable that marks every process of a cluster, so that `down` finds it again whatever
 /// happened to its parent.
@@ -45,6 +50,17 @@ impl Tool {
         // A process group of its own: Ctrl-C in the terminal reaches the caller, who cleans up in order.
         command.env("LC_ALL", "C").env("PATH", search_path()).process_group(0);
         Self { command, words: vec![program.as_ref().to_owned()], errors: None }
+    }
+
+    /// A program that the kernel ends when the thread that starts it does, even killed, where the host's
+    /// `setpriv` can ask for that. What the program itself started may still finish its own small part.
+    pub(crate) fn bound(program: &str) -> Self {
+        let bind = ["--pdeathsig", "KILL"];
+        if Self::new("setpriv").args(bind).arg("true").run().is_ok() {
+            Self::new("setpriv").args(bind).arg(program)
+        } else {
+            Self::new(program)
+        }
     }
 
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
@@ -108,15 +124,12 @@ impl Tool {
             self.command.stderr(File::create(path).map_err(Error::io("create", path))?);
         }
         let mut child = self.command.spawn().map_err(|e| Error::program(&line, e.to_string()))?;
-        let feeder = child.stdin.take().map(|pipe| thread::spawn(move || input.feed(pipe)));
-        let stdout = child.stdout.take().map(reader);
-        let stderr = child.stderr.take().map(reader);
-        let status = wait(&mut child, &line, tick)?;
-        let fed = feeder.map(thread::JoinHandle::join);
-        let (out, err) = (collect(stdout), collect(stderr));
+        let pipes = Pipes::of(&mut child, input);
+        let Ended { out, err, fed, status } =
+            pipes.follow(&mut child, &line, tick).inspect_err(|_| end_group(&mut child))?;
         // What could not be read is the cause of what the reader then says; a closed pipe is its effect.
         let fed = match fed {
-            Some(Ok(Err(e))) if !is_closed_pipe(&e) => return Err(e),
+            Some(Err(e)) if !is_closed_pipe(&e) => return Err(e),
             other => other,
         };
         if !status.success() {
@@ -124,9 +137,9 @@ impl Tool {
             return Err(Error::program(line, explain(status, &out, &err)));
         }
         match fed {
-            Some(Ok(Err(e))) => Err(e),
-            Some(Err(_)) => Err(Error::program(line, "its input could not be produced")),
-            Some(Ok(Ok(()))) | None => Ok(out),
+            Some(Err(e)) => Err(e),
+            Some(Ok(())) => Ok(out),
+            None => Err(Error::program(line, "its input could not be produced")),
         }
     }
 }
@@ -145,7 +158,7 @@ pub(crate) enum Input {
 }
 
 impl Input {
-    fn feed(self, mut pipe: impl Write) -> Result<(), Error> {
+    pub(crate) fn feed(self, mut pipe: impl Write) -> Result<(), Error> {
         match self {
             Self::Nothing => Ok(()),
             // A program that ends without reading says why itself.
@@ -158,31 +171,15 @@ impl Input {
     }
 }
 
-fn reader(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        // A broken pipe ends the output like its end does.
-        let _ended = pipe.read_to_end(&mut bytes);
-        bytes
-    })
-}
-
-fn collect(reader: Option<thread::JoinHandle<Vec<u8>>>) -> String {
-    let bytes = reader.and_then(|thread| thread.join().ok()).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn wait(child: &mut Child, line: &str, tick: Tick<'_>) -> Result<ExitStatus, Error> {
+/// Waits for a child's end; what a failing tick is to do with the child is the caller's affair.
+pub(crate) fn wait(child: &mut Child, line: &str, tick: Tick<'_>) -> Result<ExitStatus, Error> {
     // Most programs here end within a few milliseconds: look often at first.
     let mut pause = Duration::from_millis(1);
     loop {
         if let Some(status) = child.try_wait().map_err(|e| Error::program(line, e.to_string()))? {
             return Ok(status);
         }
-        if let Err(stop) = tick() {
-            end_group(child);
-            return Err(stop);
-        }
+        tick()?;
         thread::sleep(pause);
         pause = (pause * 2).min(TICK);
     }
@@ -200,7 +197,7 @@ fn limit(line: String) -> impl FnMut() -> Result<(), Error> {
 }
 
 /// Ends a program with all that it started: it leads a process group of its own.
-fn end_group(child: &mut Child) {
+pub(crate) fn end_group(child: &mut Child) {
     if let Ok(group) = i32::try_from(child.id()) {
         // It may have ended by itself in the meantime; either way it is gone after this.
         let _gone = killpg(Pid::from_raw(group), Signal::SIGKILL);
@@ -252,6 +249,23 @@ mod tests {
             .args(["-c", "echo full >&2; exit 1"])
             .run_while(Input::Stream(endless), &mut || Ok(()));
         assert!(said.unwrap_err().to_string().contains("full"));
+    }
+
+    #[test]
+    fn an_output_that_another_holds_open_is_not_awaited_for_ever() {
+        let mut ticks = 0;
+        let began = Instant::now();
+        let ended = Tool::new("sh").args(["-c", "sleep 60 & exit 0"]).run_while(Input::Nothing, &mut || {
+            ticks += 1;
+            if ticks > 2 { Err(Error::Cancelled("a test".into())) } else { Ok(()) }
+        });
+        assert!(matches!(ended, Err(Error::Cancelled(_))));
+        assert!(began.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_bound_program_runs_like_any_other() {
+        assert_eq!(Tool::bound("echo").args(["a", "--b"]).run().unwrap(), "a --b\n");
     }
 
     #[test]

@@ -32,7 +32,8 @@ impl Default for Roots {
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// Asks for the end. [`up`](crate::up) then removes what it made and returns [`Error::Cancelled`].
+    /// Asks for the end. [`up`](crate::up) then removes what it made, not what it found, and returns
+    /// [`Error::Cancelled`].
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -41,6 +42,22 @@ impl Cancel {
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// An error if the end was asked for.
+    pub(crate) fn check(&self, awaited: &str) -> Result<(), Error> {
+        if self.is_cancelled() { Err(Error::Cancelled(awaited.to_owned())) } else { Ok(()) }
+    }
+}
+
+/// What [`up`](crate::up()) does where a cluster of the name runs already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Existing {
+    /// Returns it, with the images loaded that it lacks.
+    #[default]
+    Join,
+    /// Fails with [`Error::AlreadyRunning`] and leaves it as it is, for callers that must have a cluster of their
+    /// own.
+    Refuse,
 }
 
 /// The cluster to make.
@@ -52,6 +69,8 @@ pub struct ClusterConfig {
     pub nodes: u8,
     /// Whether a control plane alone has a controller-manager too. A whole cluster always has one.
     pub controller_manager: bool,
+    /// What to do where a cluster of this name runs already.
+    pub existing: Existing,
     /// Where clusters live.
     pub roots: Roots,
     /// Where the binaries come from.
@@ -75,6 +94,7 @@ impl ClusterConfig {
             name: name.into(),
             nodes: 1,
             controller_manager: true,
+            existing: Existing::default(),
             roots: Roots::default(),
             assets: AssetSource::from_env(),
             images: Vec::new(),

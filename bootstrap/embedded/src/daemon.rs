@@ -3,17 +3,20 @@
 use std::{
     ffi::OsString,
     fs::{self, File},
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
 };
 
 use crate::{
     ClusterName, Error,
-    command::MARKER,
+    command::{MARKER, Tick, end_group, wait},
     config::Component,
     error::tail,
+    pipes::arrival,
     preflight::search_path,
     process::{COMPONENT, Identity},
 };
@@ -75,12 +78,14 @@ impl Daemon {
 /// Starts a daemon in a session of its own, below `init`, in the cluster's cgroups.
 ///
 /// Whatever kills the caller at whatever moment, the process is marked from its first instruction on: the
-/// environment before the fork, the cgroup before the program.
+/// environment before the fork, the cgroup before the program. So when `tick` fails, whatever became of the
+/// daemon by then is found by the removal that follows.
 pub(crate) fn start(
     cluster: &ClusterName,
     spec: &DaemonSpec,
     log: &Path,
     cgroups: &[PathBuf],
+    tick: Tick<'_>,
 ) -> Result<Daemon, Error> {
     let component = spec.component;
     let refuse = |reason: String| Error::program(format!("start {}", component.name()), reason);
@@ -106,11 +111,15 @@ pub(crate) fn start(
         .spawn()
         .map_err(|e| refuse(e.to_string()))?;
     let stdout = starter.stdout.take().ok_or_else(|| refuse("it has no output".to_owned()))?;
-    let mut lines = BufReader::new(stdout).lines();
-    let mut next = || lines.next().and_then(Result::ok);
-    let first = next();
-    let announced = !spec.announces || next().as_deref() == Some("ready");
-    starter.wait().map_err(|e| refuse(e.to_string()))?;
+    let lines = first_lines(stdout, if spec.announces { 2 } else { 1 });
+    let mut hear = || -> Result<_, Error> {
+        let first = arrival(&lines, tick)?;
+        let announced = !spec.announces || arrival(&lines, tick)?.as_deref() == Some("ready");
+        wait(&mut starter, "setsid", tick)?;
+        Ok((first, announced))
+    };
+    let heard = hear();
+    let (first, announced) = heard.inspect_err(|_| end_group(&mut starter))?;
     let identity = first.and_then(|pid| pid.parse().ok()).and_then(Identity::of);
     match identity {
         Some(identity) if announced => Ok(Daemon { component, identity, log: log.to_owned() }),
@@ -120,10 +129,40 @@ pub(crate) fn start(
     }
 }
 
+/// The first lines of a pipe, each as soon as it is there.
+fn first_lines(pipe: impl Read + Send + 'static, count: usize) -> Receiver<String> {
+    let (send, receive) = mpsc::channel();
+    thread::spawn(move || {
+        let lines = BufReader::new(pipe).lines().map_while(Result::ok).take(count);
+        // It ends early where nobody listens any more.
+        lines.map(|line| send.send(line)).take_while(Result::is_ok).for_each(drop);
+    });
+    receive
+}
+
 /// Writes a configuration file of a component.
 pub(crate) fn write_config(path: &Path, text: &str) -> Result<(), Error> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     }
     fs::write(path, text).map_err(Error::io("write", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn lines_are_heard_while_the_pipe_is_open_and_silence_is_not_awaited() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let lines = first_lines(reader, 2);
+        writer.write_all(b"12\n").unwrap();
+        assert_eq!(arrival(&lines, &mut || Ok(())).unwrap().as_deref(), Some("12"));
+        let silent = arrival(&lines, &mut || Err(Error::Cancelled("a test".into())));
+        assert!(matches!(silent, Err(Error::Cancelled(_))));
+        drop(writer);
+        assert_eq!(arrival(&lines, &mut || Ok(())).unwrap(), None);
+    }
 }

@@ -1,10 +1,10 @@
 //! Removing a cluster: whatever exists of it, asked of the host and not of records.
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, io, path::Path, time::Duration};
 
 use crate::{
     Cancel, ClusterName, Error, Roots, cgroup, config::Layout, firewall, host, leftovers, lock::Lock,
-    network, process,
+    network, preflight::preflight_down, process,
 };
 
 /// How long another `up` or `down` of the same name may take.
@@ -43,20 +43,22 @@ impl Report {
 /// Removes a cluster, whole, half made or not there at all: twice is as good as once.
 ///
 /// # Errors
-/// [`Error::Leftovers`] names everything that is still there.
+/// [`Error::Leftovers`] names every step that failed and everything that is still there.
 pub fn down(roots: &Roots, name: &str) -> Result<Report, Error> {
+    preflight_down(roots, name)?;
     let name = ClusterName::new(name)?;
     let layout = Layout::new(roots, &name)?;
-    if !nix::unistd::Uid::effective().is_root() {
-        return Err(Error::NotRoot);
-    }
     let lock = lock_cluster(roots, &name, &Cancel::default(), || {})?;
     let report = sweep(roots, &layout)?;
     drop(lock);
-    for root in [&roots.state, &roots.run] {
-        remove_if_empty(root)?;
-    }
+    remove_empty_roots(roots)?;
     Ok(report)
+}
+
+/// Removes the folders of all clusters once there is no cluster. The caller holds no lock: locks are in one of them.
+pub(crate) fn remove_empty_roots(roots: &Roots) -> Result<(), Error> {
+    remove_if_empty(&roots.state)?;
+    remove_if_empty(&roots.run)
 }
 
 /// The lock under which one cluster is made or removed.
@@ -68,29 +70,60 @@ pub(crate) fn lock_cluster(
 ) -> Result<Lock, Error> {
     let path = roots.run.join(format!("{name}.lock"));
     let awaited = format!("another command's end on cluster `{name}`");
-    Lock::take(&path, LOCK_LIMIT, busy, &mut || {
-        if cancel.is_cancelled() { Err(Error::Cancelled(awaited.clone())) } else { Ok(()) }
-    })
+    Lock::take(&path, LOCK_LIMIT, busy, &mut || cancel.check(&awaited))
 }
 
 /// Removes everything of a cluster and proves it. The caller holds its lock.
 ///
 /// Processes first, since all else is theirs; folders last, since they are how the next attempt knows that
-/// there is something to remove.
+/// there is something to remove. A step that fails keeps none of the others from being tried.
 pub(crate) fn sweep(roots: &Roots, layout: &Layout) -> Result<Report, Error> {
     let name = &layout.name;
-    let mut report =
-        Report { processes: process::end_all(name, &layout.netns(), PROCESS_LIMIT)?, ..Report::default() };
-    report.firewall = firewall::close(name)?;
-    report.link = network::remove_link(name)?;
-    report.mounts = network::unmount(layout)?;
-    report.cgroups = cgroup::remove(name, &cgroup::hierarchies()?, CGROUP_LIMIT)?;
+    let mut failures = Failures::default();
+    let mut report = Report {
+        processes: failures.keep(process::end_all(name, &layout.netns(), PROCESS_LIMIT)),
+        firewall: failures.keep(firewall::close(name)),
+        link: failures.keep(network::remove_link(name)),
+        mounts: failures.keep(network::unmount(layout)),
+        cgroups: failures.keep(
+            cgroup::hierarchies().and_then(|hierarchies| cgroup::remove(name, &hierarchies, CGROUP_LIMIT)),
+        ),
+        ..Report::default()
+    };
     for folder in [&layout.run, &layout.state] {
-        report.folders |= remove_folder(folder)?;
+        report.folders |= failures.keep(remove_own(layout, folder));
     }
-    report.host_restored = restore_host(roots, name)?;
-    let left = leftovers::of(roots, layout)?;
-    if left.is_empty() { Ok(report) } else { Err(Error::Leftovers { cluster: name.to_string(), left }) }
+    report.host_restored = failures.keep(restore_host(roots, name));
+    failures.verdict(name, leftovers::of(roots, layout)).map(|()| report)
+}
+
+/// What went wrong in steps that do not wait for each other's success.
+#[derive(Debug, Default)]
+struct Failures(Vec<String>);
+
+impl Failures {
+    /// The step's result, or nothing and its failure kept.
+    fn keep<T: Default>(&mut self, result: Result<T, Error>) -> T {
+        result.unwrap_or_else(|failure| {
+            match failure {
+                Error::Leftovers { left, .. } => self.0.extend(left),
+                other => self.0.push(other.to_string()),
+            }
+            T::default()
+        })
+    }
+
+    /// Whether all steps succeeded and nothing is left.
+    fn verdict(mut self, name: &ClusterName, left: Vec<String>) -> Result<(), Error> {
+        // What failed in a step fails again when what it left is asked for.
+        self.0.extend(left);
+        let mut told = BTreeSet::new();
+        self.0.retain(|reason| told.insert(reason.clone()));
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Leftovers { cluster: name.to_string(), left: self.0 })
+    }
 }
 
 /// Puts the host's settings back if no other cluster is left.
@@ -98,6 +131,18 @@ fn restore_host(roots: &Roots, name: &ClusterName) -> Result<bool, Error> {
     let _lock = host::lock(roots)?;
     let others = leftovers::clusters(roots)?.into_iter().any(|other| other != name.as_str());
     if others { Ok(false) } else { host::restore(roots) }
+}
+
+/// Removes one of the cluster's folders, but never through a mount: what lies behind it may be somebody's.
+fn remove_own(layout: &Layout, folder: &Path) -> Result<bool, Error> {
+    match network::mounts(layout)?.iter().find(|mount| mount.starts_with(folder)) {
+        Some(mount) => Err(Error::Host(format!(
+            "the folder {} is not removed while {} is mounted in it",
+            folder.display(),
+            mount.display()
+        ))),
+        None => remove_folder(folder),
+    }
 }
 
 fn remove_folder(folder: &Path) -> Result<bool, Error> {
@@ -120,5 +165,30 @@ fn remove_if_empty(root: &Path) -> Result<(), Error> {
             Err(Error::io("remove", root)(e))
         }
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removal_tells_of_every_failure_and_of_what_is_left() {
+        let name = ClusterName::new("a").unwrap();
+        let mut failures = Failures::default();
+        assert_eq!(failures.keep(Ok(3)), 3);
+        assert!(Failures::default().verdict(&name, Vec::new()).is_ok());
+        let alive = Error::Leftovers { cluster: "a".into(), left: vec!["process 7 (x) does not end".into()] };
+        assert_eq!(failures.keep::<usize>(Err(alive)), 0);
+        assert!(!failures.keep::<bool>(Err(Error::program("nft -f -", "no such file"))));
+        let said = failures
+            .verdict(&name, vec!["link kfe2e-a".into(), "link kfe2e-a".into()])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            said,
+            "cluster `a` is not wholly gone: process 7 (x) does not end; `nft -f -` failed: no such file; \
+             link kfe2e-a; mend that and run `kfe2e down --name a` again"
+        );
     }
 }

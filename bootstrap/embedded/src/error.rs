@@ -120,12 +120,30 @@ pub enum Error {
     /// There is no such cluster.
     #[error("there is no running embedded cluster `{0}`: create it with `kfe2e up --cluster embedded`")]
     NoCluster(String),
-    /// Parts of a cluster outlived its removal.
-    #[error("cluster `{cluster}` is not wholly gone: {}", left.join("; "))]
+    /// A cluster of the name runs, and the caller must have one of its own.
+    #[error(
+        "cluster `{name}` runs already: choose another name, or remove it with `kfe2e down --name {name}`"
+    )]
+    AlreadyRunning {
+        /// The cluster.
+        name: String,
+    },
+    /// A cluster that was made runs in part, or does not answer. It is left as it is.
+    #[error(
+        "cluster `{cluster}` runs but is not healthy: {reason}; remove it with `kfe2e down --name {cluster}`"
+    )]
+    Unhealthy {
+        /// The cluster.
+        cluster: String,
+        /// What is dead or does not answer.
+        reason: String,
+    },
+    /// Parts of a cluster outlived its removal, or steps of it failed.
+    #[error("cluster `{cluster}` is not wholly gone: {}; mend that and run `kfe2e down --name {cluster}` again", left.join("; "))]
     Leftovers {
         /// The cluster.
         cluster: String,
-        /// Each part, named.
+        /// Why steps failed, then each part that is still there.
         left: Vec<String>,
     },
 }

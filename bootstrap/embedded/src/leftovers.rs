@@ -1,33 +1,44 @@
 //! Everything on the host that belongs to a cluster, found without its records.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use crate::{
     ClusterName, Error, Roots, cgroup, config::Layout, firewall, host, network, process, state::folders,
 };
 
-/// What is on the host of a cluster, one sentence each; nothing after a removal.
+/// What is on the host of a cluster, one sentence each; nothing after a removal. What cannot be asked for may be
+/// there: it is named with the reason.
 pub fn leftovers(roots: &Roots, name: &str) -> Result<Vec<String>, Error> {
-    of(roots, &Layout::new(roots, &ClusterName::new(name)?)?)
+    Ok(of(roots, &Layout::new(roots, &ClusterName::new(name)?)?))
 }
 
-pub(crate) fn of(roots: &Roots, layout: &Layout) -> Result<Vec<String>, Error> {
+pub(crate) fn of(roots: &Roots, layout: &Layout) -> Vec<String> {
     let name = &layout.name;
     let mut left: Vec<String> =
         process::find(name, &layout.netns()).iter().map(process::Found::describe).collect();
-    left.extend(network::mounts(layout)?.iter().map(|mount| format!("mount {}", mount.display())));
+    left.extend(paths("mount", network::mounts(layout)));
     if network::link_exists(name) {
         left.push(format!("link {}", name.link()));
     }
-    left.extend(firewall::leftovers(name)?);
-    let groups = cgroup::existing(name, &cgroup::hierarchies()?);
-    left.extend(groups.iter().map(|group| format!("cgroup {}", group.display())));
-    let folders = [&layout.state, &layout.run].into_iter().filter(|folder| folder.exists());
-    left.extend(folders.map(|folder| format!("folder {}", folder.display())));
-    if clusters(roots)?.iter().all(|other| other == name.as_str()) {
-        left.extend(host::leftovers(roots)?);
+    left.extend(firewall::leftovers(name).unwrap_or_else(|e| vec![e.to_string()]));
+    left.extend(paths("cgroup", cgroup::hierarchies().map(|all| cgroup::existing(name, &all))));
+    let folders = [&layout.state, &layout.run].into_iter().filter(|folder| folder.exists()).cloned();
+    left.extend(paths("folder", Ok(folders.collect())));
+    left.extend(of_host(roots, name).unwrap_or_else(|e| vec![e.to_string()]));
+    left
+}
+
+/// What is left of all clusters together, if there is no other.
+fn of_host(roots: &Roots, name: &ClusterName) -> Result<Vec<String>, Error> {
+    let alone = clusters(roots)?.iter().all(|other| other == name.as_str());
+    if alone { host::leftovers(roots) } else { Ok(Vec::new()) }
+}
+
+fn paths(kind: &str, found: Result<Vec<PathBuf>, Error>) -> Vec<String> {
+    match found {
+        Ok(paths) => paths.iter().map(|path| format!("{kind} {}", path.display())).collect(),
+        Err(e) => vec![e.to_string()],
     }
-    Ok(left)
 }
 
 /// The names of all clusters of which anything is there: folders, cgroups or processes.

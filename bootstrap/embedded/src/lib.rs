@@ -1,7 +1,7 @@
 //! A one-node Kubernetes from upstream's binaries on the host's containerd, without Docker and without a
 //! registry; or its control plane alone.
 //!
-//! [`up`] makes a cluster or returns the one that runs, [`down`] removes it, [`load_images`] loads OCI image
+//! [`up`] makes a cluster or returns the one that runs if the caller shares it, [`down`] removes it, [`load_images`] loads OCI image
 //! layouts into it. All is blocking: these are seconds of waiting for other programs, and a caller that has an
 //! async runtime gives them a thread of their own.
 //!
@@ -30,6 +30,7 @@ mod dns;
 mod down;
 mod error;
 mod evidence;
+mod existing;
 mod firewall;
 mod host;
 mod images;
@@ -44,11 +45,11 @@ mod network;
 mod node;
 mod notify;
 mod pause;
+mod pipes;
 mod pki;
 mod preflight;
 mod process;
 mod progress;
-mod registry;
 mod resolver;
 mod state;
 mod storage;
@@ -56,14 +57,13 @@ mod system_images;
 mod up;
 mod watch;
 
-pub use assets::{AssetSource, Releases, fetch as fetch_assets};
-pub use config::{Cancel, ClusterConfig, Roots};
+pub use assets::{AssetSource, KUBERNETES_VERSION, Releases, fetch as fetch_assets};
+pub use config::{Cancel, ClusterConfig, Existing, Roots};
 pub use down::{Report, down};
 pub use error::Error;
 pub use evidence::evidence;
 pub use leftovers::leftovers;
 pub use name::ClusterName;
-pub use preflight::preflight;
+pub use preflight::{preflight, preflight_down};
 pub use progress::{Progress, Step};
-pub use registry::{ClusterInfo, kubeconfig, list};
 pub use up::{Up, load_images, up};

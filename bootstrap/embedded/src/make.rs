@@ -327,9 +327,11 @@ impl<'a> Maker<'a> {
     }
 
     fn launch(&self, session: &mut Session<'_>, spec: &DaemonSpec) -> Result<Daemon, Error> {
-        session.tick(&format!("the start of {}", spec.component.name()))?;
+        let awaited = format!("the start of {}", spec.component.name());
+        session.tick(&awaited)?;
         let log = self.layout.log(spec.component);
-        let daemon = daemon::start(&self.layout.name, spec, &log, &self.cgroups)?;
+        let daemon =
+            daemon::start(&self.layout.name, spec, &log, &self.cgroups, &mut || session.tick(&awaited))?;
         session.watch.daemons.push(daemon.clone());
         Ok(daemon)
     }

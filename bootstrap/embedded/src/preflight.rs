@@ -11,7 +11,7 @@ use std::{
 
 use nix::unistd::Uid;
 
-use crate::{ClusterConfig, ClusterName, Error, cgroup, config::Layout, images};
+use crate::{ClusterConfig, ClusterName, Error, Roots, cgroup, config::Layout, images};
 
 /// Programs and the Debian package that brings each.
 const CONTROL_PLANE_PROGRAMS: [(&str, &str); 6] = [
@@ -59,6 +59,13 @@ pub fn preflight(config: &ClusterConfig) -> Result<(), Error> {
         return Err(missing_programs(&missing, find_program("apt-get").is_some()));
     }
     cgroup::hierarchies().map(drop)
+}
+
+/// Checks what a removal cannot do without. Programs are not among it: each step of [`down`](crate::down()) that
+/// lacks one says so, and the others are done.
+pub fn preflight_down(roots: &Roots, name: &str) -> Result<(), Error> {
+    Layout::new(roots, &ClusterName::new(name)?)?;
+    if Uid::effective().is_root() { Ok(()) } else { Err(Error::NotRoot) }
 }
 
 /// What is missing, as (program, package).
@@ -153,6 +160,12 @@ mod tests {
         assert!(
             refused(ClusterConfig { images, ..ClusterConfig::control_plane("a") }).contains("without a node")
         );
+    }
+
+    #[test]
+    fn a_removal_asks_for_a_name_that_a_cluster_can_have() {
+        let refused = preflight_down(&Roots::default(), "../a").unwrap_err();
+        assert!(matches!(refused, Error::Name { .. }));
     }
 
     #[test]

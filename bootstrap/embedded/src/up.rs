@@ -3,23 +3,25 @@
 use std::{fs, net::Ipv4Addr, path::PathBuf, sync::mpsc, time::Duration};
 
 use crate::{
-    ClusterConfig, ClusterName, Error, Progress, Step,
+    Cancel, ClusterConfig, ClusterName, Error, Progress, Step,
     address::Subnet,
     assets::{self, Errand, KUBERNETES},
-    config::{Component, Layout},
+    config::Layout,
     disk,
-    down::{lock_cluster, sweep},
+    down::{lock_cluster, remove_empty_roots, sweep},
     evidence::copy_logs,
-    images,
-    kubectl::Kubectl,
-    leftovers,
+    existing::running,
+    images, leftovers,
+    lock::Lock,
     make::{Maker, Times},
     preflight::preflight,
-    process,
     progress::Teller,
     state::State,
     watch::{Session, Watch},
 };
+
+/// How long loading images into a running cluster may take.
+const LOAD_LIMIT: Duration = Duration::from_mins(15);
 
 /// A running cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,22 +54,32 @@ pub struct Up {
     pub images: Vec<String>,
 }
 
-/// Makes the cluster, or returns it when it runs already. What an interrupted attempt left is removed first;
-/// what this attempt made is removed when it fails or is cancelled.
+/// Makes the cluster, or returns it when it runs already, unless [`Existing::Refuse`](crate::Existing::Refuse) is asked for. What an
+/// interrupted attempt left is removed first; what this attempt made is removed when it fails or is cancelled.
+/// A cluster that runs is never removed here, healthy or not.
 pub fn up(config: &ClusterConfig, on: &mut dyn FnMut(Progress)) -> Result<Up, Error> {
     preflight(config)?;
+    join_or_make(config, on).map_err(|reason| match remove_empty_roots(&config.roots) {
+        Ok(()) => reason,
+        Err(also) => Error::CleanUp { reason: Box::new(reason), also: Box::new(also) },
+    })
+}
+
+fn join_or_make(config: &ClusterConfig, on: &mut dyn FnMut(Progress)) -> Result<Up, Error> {
     let name = ClusterName::new(&config.name)?;
     let layout = Layout::new(&config.roots, &name)?;
-    let errand = Errand { cancel: &config.cancel, cluster: Some(&name) };
-    let binaries = assets::provide(&config.assets, config.nodes, errand, on)?;
-    let _lock = lock_cluster(&config.roots, &name, &config.cancel, || {
-        let detail = "another command works on this cluster: waiting for its end".to_owned();
-        on(Progress::Working { step: Step::ControlPlane, detail, elapsed: Duration::ZERO });
-    })?;
-    if let Some(state) = running(config, &layout)? {
+    // Whoever joins or is refused needs no binaries.
+    if let (_lock, Some(state)) = look(config, &layout, on)? {
         return join(config, &layout, &state, on);
     }
-    if !leftovers::of(&config.roots, &layout)?.is_empty() {
+    let errand = Errand { cancel: &config.cancel, cluster: Some(&name) };
+    let binaries = assets::provide(&config.assets, config.nodes, errand, on)?;
+    // Another command may have made it meanwhile.
+    let (_lock, found) = look(config, &layout, on)?;
+    if let Some(state) = found {
+        return join(config, &layout, &state, on);
+    }
+    if !leftovers::of(&config.roots, &layout).is_empty() {
         let teller = Teller::start(Step::Sweep, on);
         sweep(&config.roots, &layout)?;
         teller.finish();
@@ -80,6 +92,20 @@ pub fn up(config: &ClusterConfig, on: &mut dyn FnMut(Progress)) -> Result<Up, Er
         Ok((subnet, times)) => Ok(describe(&layout, binaries.kubectl(), subnet, Some(times))),
         Err(reason) => Err(give_up(config, &layout, reason)),
     }
+}
+
+/// What runs under the name, and the lock under which that stays so.
+fn look(
+    config: &ClusterConfig,
+    layout: &Layout,
+    on: &mut dyn FnMut(Progress),
+) -> Result<(Lock, Option<State>), Error> {
+    let lock = lock_cluster(&config.roots, &layout.name, &config.cancel, || {
+        let detail = "another command works on this cluster: waiting for its end".to_owned();
+        on(Progress::Working { step: Step::ControlPlane, detail, elapsed: Duration::ZERO });
+    })?;
+    let found = running(config, layout)?;
+    Ok((lock, found))
 }
 
 /// Keeps what tells about the failure and removes all else. The failure is what counts, but one of the
@@ -106,7 +132,9 @@ pub fn load_images(
     let layout = Layout::new(roots, &name)?;
     images::inspect(folders)?;
     match State::read(&layout)? {
-        Some(state) if state.complete && state.nodes > 0 => load(&layout, folders, on),
+        Some(state) if state.complete && state.nodes > 0 => {
+            load(&layout, folders, &Watch::new(&name, &Cancel::default(), LOAD_LIMIT), on)
+        }
         Some(state) if state.complete => {
             Err(Error::Setting(format!("cluster `{name}` has no node to load images into")))
         }
@@ -114,45 +142,23 @@ pub fn load_images(
     }
 }
 
-fn load(layout: &Layout, folders: &[PathBuf], on: &mut dyn FnMut(Progress)) -> Result<Vec<String>, Error> {
+fn load(
+    layout: &Layout,
+    folders: &[PathBuf],
+    watch: &Watch,
+    on: &mut dyn FnMut(Progress),
+) -> Result<Vec<String>, Error> {
     let mut teller = Teller::start(Step::Images, on);
     let mut loaded = Vec::new();
     for folder in folders {
         let tick = &mut || {
             teller.remind(|| format!("loading {}", folder.display()));
-            Ok(())
+            watch.check(&format!("the images of {}", folder.display()))
         };
         loaded.extend(images::load(layout, folder, tick)?);
     }
     teller.finish();
     Ok(loaded)
-}
-
-/// The state of a cluster that was completed, whose every part lives, and whose API answers.
-fn running(config: &ClusterConfig, layout: &Layout) -> Result<Option<State>, Error> {
-    let Some(state) = State::read(layout)?.filter(|state| state.complete) else { return Ok(None) };
-    let alive = process::find(&layout.name, &layout.netns());
-    let lives = |component: &Component| {
-        alive.iter().any(|process| process.component.as_deref() == Some(component.name()))
-    };
-    let kept =
-        ClusterConfig { nodes: state.nodes, controller_manager: state.controller_manager, ..config.clone() };
-    if !kept.components().iter().all(lives) {
-        return Ok(None);
-    }
-    let kubectl = Kubectl::new(state.binaries.join("kubectl"), layout);
-    if kubectl.raw("/readyz", &mut || Ok(())).is_err() {
-        return Ok(None);
-    }
-    if kept.components() != config.components() {
-        return Err(Error::Setting(format!(
-            "cluster `{}` runs already with {} node(s){}: end it first with `kfe2e down`",
-            layout.name,
-            state.nodes,
-            if state.controller_manager { "" } else { " and without a controller-manager" },
-        )));
-    }
-    Ok(Some(state))
 }
 
 fn join(
@@ -161,7 +167,9 @@ fn join(
     state: &State,
     on: &mut dyn FnMut(Progress),
 ) -> Result<Up, Error> {
-    let images = if config.images.is_empty() { Vec::new() } else { load(layout, &config.images, on)? };
+    let watch = Watch::new(&layout.name, &config.cancel, config.timeout);
+    let images =
+        if config.images.is_empty() { Vec::new() } else { load(layout, &config.images, &watch, on)? };
     let found = describe(layout, state.binaries.join("kubectl"), Subnet(state.subnet), None);
     Ok(Up { images, ..found })
 }

@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bootstrap_embedded::{AssetSource, Cancel, ClusterConfig, Progress};
+use bootstrap_embedded::{AssetSource, Cancel, ClusterConfig, Error, Existing, Progress};
+
+use crds::ExitCode;
 
 use super::{Cluster, ClusterSettings, Created, Say};
 use crate::failure::Failure;
@@ -25,6 +27,8 @@ impl Embedded {
             controller_manager: settings.nodes > 0,
             images: settings.images.clone(),
             cancel: cancel.clone(),
+            existing: if settings.must_be_new { Existing::Refuse } else { Existing::Join },
+            failure_logs: Some(settings.failure_logs.clone()),
             ..ClusterConfig::new(&settings.name)
         };
         Self { config, cancel }
@@ -33,27 +37,27 @@ impl Embedded {
 
 impl Cluster for Embedded {
     fn check(&self) -> Result<(), Failure> {
-        bootstrap_embedded::preflight(&self.config).map_err(|error| {
-            let message = error.to_string();
-            if error.is_usage() { Failure::usage(message) } else { Failure::infrastructure(message) }
-        })
+        bootstrap_embedded::preflight(&self.config).map_err(|error| refused(&error))
+    }
+
+    fn check_removal(&self) -> Result<(), Failure> {
+        bootstrap_embedded::preflight_down(&self.config.roots, &self.config.name)
+            .map_err(|error| refused(&error))
     }
 
     fn create(&self, say: Say<'_>) -> anyhow::Result<Created> {
-        let up = bootstrap_embedded::up(&self.config, &mut |progress| tell(&progress, say))?;
+        let up =
+            bootstrap_embedded::up(&self.config, &mut |progress| tell(&progress, say)).map_err(cancelled)?;
         let figures = [
-            ("servingSeconds", up.api_ready),
+            ("servingSeconds", up.api_serving),
+            ("apiReadySeconds", up.api_ready),
             ("nodeReadySeconds", up.node_ready),
             ("imageLoadSeconds", up.image_load),
             ("dnsReadySeconds", up.dns_ready),
         ];
         let figures =
             figures.into_iter().filter_map(|(name, took)| Some((name.to_owned(), took?.as_secs_f64())));
-        Ok(Created {
-            kubeconfig: up.kubeconfig,
-            figures: figures.collect::<BTreeMap<_, _>>(),
-            already_running: up.already_running,
-        })
+        Ok(Created { kubeconfig: up.kubeconfig, figures: figures.collect::<BTreeMap<_, _>>() })
     }
 
     fn interrupt(&self) {
@@ -94,9 +98,24 @@ impl Cluster for Embedded {
 fn kubectl(cancel: &Cancel, say: Say<'_>) -> anyhow::Result<PathBuf> {
     let folders = bootstrap_embedded::fetch_assets(&AssetSource::from_env(), cancel, &mut |progress| {
         tell(&progress, say);
-    })?;
+    })
+    .map_err(cancelled)?;
     let found = folders.into_iter().map(|folder| folder.join("kubectl")).find(|path| path.is_file());
     found.ok_or_else(|| anyhow::anyhow!("there is no kubectl among the binaries of Kubernetes"))
+}
+
+/// What a check says: about the request, or about the machine.
+fn refused(error: &Error) -> Failure {
+    let message = error.to_string();
+    if error.is_usage() { Failure::usage(message) } else { Failure::infrastructure(message) }
+}
+
+/// That a cancelled step ended is what was asked for, not an error of the machine.
+fn cancelled(error: Error) -> anyhow::Error {
+    match error {
+        Error::Cancelled(_) => Failure { code: ExitCode::Cancelled, message: error.to_string() }.into(),
+        error => error.into(),
+    }
 }
 
 /// One line for what takes long enough to be told.

@@ -32,6 +32,10 @@ pub struct ClusterSettings {
     pub nodes: u8,
     /// Folders with OCI layouts to load.
     pub images: Vec<PathBuf>,
+    /// Whether a cluster of this name that runs already is an error: it is somebody's.
+    pub must_be_new: bool,
+    /// Where the logs of the cluster's parts go when it cannot be made.
+    pub failure_logs: PathBuf,
 }
 
 /// A cluster that was made.
@@ -41,8 +45,6 @@ pub struct Created {
     pub kubeconfig: PathBuf,
     /// How long the parts took, in seconds by name.
     pub figures: BTreeMap<String, f64>,
-    /// Whether it was there before.
-    pub already_running: bool,
 }
 
 /// A line for people.
@@ -52,7 +54,11 @@ pub type Say<'a> = &'a mut (dyn FnMut(String) + Send);
 pub trait Cluster: Send + Sync {
     /// What keeps this machine from having such a cluster, found without a side effect.
     fn check(&self) -> Result<(), Failure>;
-    /// Makes the cluster, or finds it running.
+    /// What keeps this machine from removing such a cluster: less than [`Cluster::check`], for what was made may outlive
+    /// the programs that made it.
+    fn check_removal(&self) -> Result<(), Failure>;
+    /// Makes the cluster, or finds it running where that is allowed. What it made is removed again when it fails or is
+    /// interrupted; what it found is left as it was.
     fn create(&self, say: Say<'_>) -> anyhow::Result<Created>;
     /// Makes a running [`Cluster::create`] end soon with an error; called from another thread.
     fn interrupt(&self);

@@ -10,6 +10,7 @@ use k8s_openapi::api::{
 };
 use kube::{Api, Client, Resource, api::ListParams};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 /// Writes one YAML file a kind below `folder`. Secrets are never read. Returns what could not be had.
 pub async fn collect(client: &Client, folder: &Path) -> Vec<String> {
@@ -36,9 +37,48 @@ where
     let list = Api::<K>::all(client.clone()).list(&ListParams::default()).await;
     let mut list = list.map_err(|error| format!("objects: {plural}: {error}"))?;
     for object in &mut list.items {
-        object.meta_mut().managed_fields = None;
+        let metadata = object.meta_mut();
+        metadata.managed_fields = None;
+        // kubectl keeps a copy of the whole object there, values of variables included.
+        if let Some(annotations) = &mut metadata.annotations {
+            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        }
     }
-    let text = serde_saphyr::to_string(&list).map_err(|error| format!("objects: {plural}: {error}"))?;
+    let mut value = serde_json::to_value(&list).map_err(|error| format!("objects: {plural}: {error}"))?;
+    redact(&mut value);
+    let text = serde_saphyr::to_string(&value).map_err(|error| format!("objects: {plural}: {error}"))?;
     let path = folder.join(format!("{plural}.yaml"));
     fs::write(&path, text).map_err(|error| format!("objects: {}: {error}", path.display()))
+}
+
+/// Takes the values out of every list `env`, wherever it stands: people put tokens there, and names explain enough.
+fn redact(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let variables = fields.get_mut("env").and_then(Value::as_array_mut).into_iter().flatten();
+            for value in variables.filter_map(|variable| variable.get_mut("value")) {
+                *value = "(redacted)".into();
+            }
+            fields.values_mut().for_each(redact);
+        }
+        Value::Array(items) => items.iter_mut().for_each(redact),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_of_variables_never_leave() {
+        let mut pod = json!({"spec": {"containers": [{"env": [{"name": "A", "value": "canary"}, {"name": "B"}], "args": ["x"]}]}});
+        redact(&mut pod);
+        assert_eq!(
+            pod,
+            json!({"spec": {"containers": [{"env": [{"name": "A", "value": "(redacted)"}, {"name": "B"}], "args": ["x"]}]}})
+        );
+    }
 }

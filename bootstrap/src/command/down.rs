@@ -9,7 +9,7 @@ use crate::{cluster, command_line::DownArgs, failure::Failure, progress::Progres
 /// Removes a cluster and everything that it left.
 pub fn down(args: &DownArgs) -> Result<ExitCode, Failure> {
     let cluster = cluster::of(&args.cluster.settings(1, &[]));
-    cluster.check()?;
+    cluster.check_removal()?;
     let (progress, drawing) = Progress::start(args.output);
     let begin = Instant::now();
     progress.started(Stage::Down);

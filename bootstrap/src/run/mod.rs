@@ -9,13 +9,11 @@ pub mod stages;
 pub mod test;
 pub mod up;
 
-pub use up::joined;
-
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use bootstrap_install::{ApplyOptions, Object};
 use crds::{
-    ExitCode,
+    ExitCode, names,
     run_event::Stage,
     run_result::RunResult,
     v1alpha1::{E2ETest, RunReason},
@@ -28,9 +26,10 @@ use self::{
     outcome::Ended,
     plan::{KubeflowSource, Plan},
     stages::{Figures, Stages},
+    up::Ready,
 };
 use crate::{
-    cluster::{self, Cluster},
+    cluster::{self, Cluster, ClusterSettings},
     command_line::{Keep, RunArgs},
     failure::Failure,
     interrupt::Interrupt,
@@ -40,10 +39,14 @@ use crate::{
 /// What the way to the verdict leaves for the stages after it.
 #[derive(Default)]
 pub struct Reached {
+    /// Whether there is a cluster, and it is this run's.
+    pub made: bool,
     /// A client of the cluster, once it serves.
     pub client: Option<Client>,
     /// The latest state of the run.
     pub e2etest: Option<E2ETest>,
+    /// What ran: versions and images by name.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// Runs everything; the exit code is the verdict.
@@ -51,7 +54,12 @@ pub async fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let start_time = Timestamp::now();
     let plan = Plan::new(args, start_time)?;
     let limit = args.timeout.get().map_err(|error| Failure::usage(format!("--timeout: {error}")))?;
-    let cluster: Arc<dyn Cluster> = Arc::from(cluster::of(&args.cluster.settings(1, &args.images)));
+    let settings = ClusterSettings {
+        must_be_new: true,
+        failure_logs: plan.out.join("cluster"),
+        ..args.cluster.settings(1, &args.images)
+    };
+    let cluster: Arc<dyn Cluster> = Arc::from(cluster::of(&settings));
     cluster.check()?;
     prepare_folder(&plan.out)?;
     let interrupt =
@@ -59,16 +67,12 @@ pub async fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let (progress, drawing) = Progress::start(args.output);
     let mut stages = Stages::new(progress.clone(), interrupt, limit);
 
-    let mut reached = Reached::default();
+    let mut reached = Reached { environment: asked_for(args), ..Reached::default() };
     let stopped = Box::pin(forward(&mut stages, &plan, &cluster, &mut reached)).await.err();
     let results = collect::collect(&mut stages, &cluster, &reached, &plan.out).await;
     let succeeded = stopped.is_none() && verdict(&reached) == Some(RunReason::TestsPassed);
-    let clean_up = clean_up(&mut stages, &cluster, keeps(plan.keep, succeeded), stopped.as_ref()).await;
+    let clean_up = clean_up(&mut stages, &cluster, reached.made && !keeps(plan.keep, succeeded)).await;
 
-    let environment = BTreeMap::from([
-        ("cluster".to_owned(), format!("{:?}", args.cluster.cluster).to_lowercase()),
-        ("kubeflow".to_owned(), args.kubeflow.clone()),
-    ]);
     let result = outcome::result(&Ended {
         run: &reached.e2etest.as_ref().and_then(|object| object.metadata.name.clone()).unwrap_or_default(),
         start_time,
@@ -79,7 +83,7 @@ pub async fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         clean_up: clean_up.as_ref(),
         files: &results.files,
         problems: &results.problems,
-        environment: &environment,
+        environment: &reached.environment,
     });
     drop(stages);
     let written = bootstrap_report::write(&plan.out, &result, &results.excerpts);
@@ -98,20 +102,38 @@ async fn forward(
     cluster: &Arc<dyn Cluster>,
     reached: &mut Reached,
 ) -> Result<(), Failure> {
-    let objects = up::kubeflow(cluster, plan, &stages.progress).await?;
-    let e2etest = plan.e2etest(&objects)?;
-    let created = up::create(stages, cluster).await?;
+    let Ready { kubeflow, e2etest, created } = up::up(stages, cluster, plan).await?;
+    reached.made = true;
     let client = up::client(&created).await?;
     reached.client = Some(client.clone());
+    reached.environment.insert("kubernetes".into(), up::version(&client).await?);
+    reached.environment.extend(images(&e2etest));
     let progress = stages.progress.clone();
     if plan.kubeflow != KubeflowSource::None {
-        stages.run(Stage::Install, install::install(&client, &objects, &progress)).await?;
+        stages.run(Stage::Install, install::install(&client, &kubeflow, &progress)).await?;
     }
     let create_target = plan.kubeflow == KubeflowSource::None;
     let deploy = deploy::deploy(&client, &e2etest.spec, create_target, &progress);
     Box::pin(stages.run(Stage::Deploy, deploy)).await?;
+    if e2etest.spec.kubeflow.is_none() && !create_target {
+        progress.say(Stage::Deploy, "the E2ETest has no gate: its tests start without waiting for Kubeflow");
+    }
     let test = test::test(&client, &e2etest, &progress, &mut reached.e2etest);
     Box::pin(stages.run(Stage::Test, test)).await
+}
+
+/// What the flags say of what runs.
+fn asked_for(args: &RunArgs) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("cluster".into(), format!("{:?}", args.cluster.cluster).to_lowercase()),
+        ("kubeflow".into(), args.kubeflow.clone()),
+        ("operator image".into(), format!("{}:{}", names::IMAGE_REPOSITORY, env!("CARGO_PKG_VERSION"))),
+    ])
+}
+
+/// The image of each test.
+fn images(e2etest: &E2ETest) -> impl Iterator<Item = (String, String)> {
+    e2etest.spec.tests.iter().map(|test| (format!("image of {}", test.name), test.image.clone()))
 }
 
 /// The verdict that was reached.
@@ -129,16 +151,9 @@ const fn keeps(keep: Keep, succeeded: bool) -> bool {
     }
 }
 
-/// Removes the cluster unless it is to stay, or was never this run's.
-async fn clean_up(
-    stages: &mut Stages,
-    cluster: &Arc<dyn Cluster>,
-    keep: bool,
-    stopped: Option<&Failure>,
-) -> Option<Failure> {
-    let made = stages.results().iter().any(|stage| stage.stage == Stage::Up);
-    let foreign = stopped.is_some_and(|failure| failure.message == up::ALREADY_RUNNING);
-    if keep || !made || foreign {
+/// Removes the cluster.
+async fn clean_up(stages: &mut Stages, cluster: &Arc<dyn Cluster>, remove: bool) -> Option<Failure> {
+    if !remove {
         return None;
     }
     let progress = stages.progress.clone();

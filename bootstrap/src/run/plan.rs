@@ -76,6 +76,15 @@ impl Plan {
 
     /// The `E2ETest` of the run, once it is known what Kubeflow consists of.
     pub fn e2etest(&self, kubeflow: &[Object]) -> Result<E2ETest, Failure> {
+        if self.file.is_none()
+            && !kubeflow.is_empty()
+            && bootstrap_install::workload_namespaces(kubeflow).is_empty()
+        {
+            return Err(Failure::usage(format!(
+                "--kubeflow {}: nothing in it asks for a pod, so there is nothing whose readiness could be waited for",
+                self.args.kubeflow
+            )));
+        }
         let mut e2etest = self.file.clone().unwrap_or_else(|| {
             E2ETest::new(
                 DEFAULT_RUN,

@@ -95,6 +95,12 @@ pub struct Stops {
 }
 
 impl Stops {
+    /// A signal alone.
+    pub fn without_deadline(interrupt: Interrupt) -> Self {
+        let limit = Duration::from_hours(24 * 365);
+        Self { interrupt, deadline: Instant::now() + limit, limit }
+    }
+
     /// Waits for a signal or for the run's deadline.
     pub async fn stopped(&self) -> Failure {
         tokio::select! {

@@ -126,7 +126,8 @@ fn lines(status: &E2ETestStatus) -> Vec<String> {
         let message = test.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
         let word = match test.state {
             TestState::Pending => continue,
-            TestState::Running => "running",
+            TestState::Running if test.job.is_none() || test.message.is_some() => "is starting",
+            TestState::Running => "is running",
             TestState::Passed => "passed",
             TestState::Failed => "failed",
             TestState::Error => "could not run",

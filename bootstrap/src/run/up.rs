@@ -1,9 +1,9 @@
-//! Stage up: the cluster, and what Kubeflow consists of.
+//! Stage up: what Kubeflow consists of, and the cluster.
 
 use std::{sync::Arc, time::Duration};
 
-use bootstrap_install::Object;
-use crds::{ExitCode, run_event::Stage};
+use bootstrap_install::{Object, source};
+use crds::{ExitCode, run_event::Stage, v1alpha1::E2ETest};
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -12,61 +12,86 @@ use tokio::task::spawn_blocking;
 
 use super::{
     plan::{KubeflowSource, Plan},
-    stages::{Figures, Stages},
+    stages::{Figures, Stages, Stops},
 };
 use crate::{
-    cluster::{Cluster, Created},
+    cluster::{Cluster, Created, Say},
     failure::Failure,
     progress::Progress,
 };
 
-/// Why a run leaves a cluster alone that it found: it is somebody's.
-pub const ALREADY_RUNNING: &str =
-    "a cluster of this name is already running: remove it with `kfe2e down`, or give another --name";
-
 /// How long rendering a kustomize folder may take; remote bases are fetched meanwhile.
 const RENDER_WITHIN: Duration = Duration::from_mins(5);
 
-/// The objects of Kubeflow; rendered before there is a cluster, so that a bad folder costs nothing.
-pub async fn kubeflow(
+/// What the stage brings about.
+#[derive(Debug)]
+pub struct Ready {
+    /// The objects of Kubeflow.
+    pub kubeflow: Vec<Object>,
+    /// The run as it will be created.
+    pub e2etest: E2ETest,
+    /// The cluster.
+    pub created: Created,
+}
+
+/// Renders Kubeflow, then makes the cluster: a folder that cannot be rendered costs no cluster. A signal or the run's
+/// deadline ends the work, and what it had made of the cluster is removed again before this returns.
+pub async fn up(stages: &mut Stages, cluster: &Arc<dyn Cluster>, plan: &Plan) -> Result<Ready, Failure> {
+    let (stops, progress) = (stages.stops(), stages.progress.clone());
+    let work = async {
+        let kubeflow = render(cluster, plan, &stops, &progress).await?;
+        let e2etest = plan.e2etest(&kubeflow)?;
+        let created =
+            interruptible(cluster, &stops, &progress, Stage::Up, |cluster, say| cluster.create(say)).await?;
+        let figures = created.figures.clone();
+        Ok((Ready { kubeflow, e2etest, created }, figures))
+    };
+    stages.run_to_end(Stage::Up, work).await
+}
+
+/// The objects of Kubeflow.
+async fn render(
     cluster: &Arc<dyn Cluster>,
     plan: &Plan,
+    stops: &Stops,
     progress: &Progress,
 ) -> Result<Vec<Object>, Failure> {
     let KubeflowSource::Path(path) = &plan.kubeflow else {
         return Ok(Vec::new());
     };
-    let (cluster, progress) = (Arc::clone(cluster), progress.clone());
-    let find = move || cluster.kubectl(&mut |line| progress.say(Stage::Up, line));
-    let kubectl = joined(spawn_blocking(find).await)?;
-    let objects = bootstrap_install::load(path, &kubectl, RENDER_WITHIN).await;
-    objects.map_err(|error| Failure::usage(format!("--kubeflow: {error}")))
+    let kubectl = if source::is_kustomization(path) {
+        interruptible(cluster, stops, progress, Stage::Up, |cluster, say| cluster.kubectl(say)).await?
+    } else {
+        "kubectl".into()
+    };
+    tokio::select! {
+        objects = bootstrap_install::load(path, &kubectl, RENDER_WITHIN) => {
+            objects.map_err(|error| Failure::usage(format!("--kubeflow: {error}")))
+        }
+        stop = stops.stopped() => Err(stop),
+    }
 }
 
-/// Makes the cluster and returns its kubeconfig. A signal ends the making, not the process.
-pub async fn create(stages: &mut Stages, cluster: &Arc<dyn Cluster>) -> Result<Created, Failure> {
-    let (stops, progress, maker) = (stages.stops(), stages.progress.clone(), Arc::clone(cluster));
-    let work = async move {
-        let mut making = spawn_blocking(move || maker.create(&mut |line| progress.say(Stage::Up, line)));
-        tokio::select! {
-            made = &mut making => joined(made),
-            stop = stops.stopped() => {
-                cluster.interrupt();
-                // What it had made is removed by the stage down; here it only has to have ended.
-                let _ = making.await;
-                Err(stop)
-            }
+/// A blocking step of the cluster that is told to end when the run is stopped, and awaited until it has.
+pub async fn interruptible<T: Send + 'static>(
+    cluster: &Arc<dyn Cluster>,
+    stops: &Stops,
+    progress: &Progress,
+    stage: Stage,
+    call: impl FnOnce(&dyn Cluster, Say<'_>) -> anyhow::Result<T> + Send + 'static,
+) -> Result<T, Failure> {
+    let (owned, lines) = (Arc::clone(cluster), progress.clone());
+    let mut work = spawn_blocking(move || call(&*owned, &mut |line| lines.say(stage, line)));
+    tokio::select! {
+        outcome = &mut work => joined(outcome),
+        stop = stops.stopped() => {
+            cluster.interrupt();
+            // It removes what it made before it ends. That it was ended is no news; anything else it says is.
+            let said = joined(work.await).err().filter(|failure| failure.code != ExitCode::Cancelled);
+            let more = said.map(|failure| format!("; {failure}")).unwrap_or_default();
+            Err(Failure { message: format!("{}{more}", stop.message), ..stop })
         }
-    };
-    let work = async {
-        let created = work.await?;
-        if created.already_running {
-            return Err(Failure::infrastructure(ALREADY_RUNNING));
-        }
-        let figures = created.figures.clone();
-        Ok((created, figures))
-    };
-    stages.run_to_end(Stage::Up, work).await
+    }
 }
 
 /// A client of the cluster. Retries are ours, with a deadline and a reason that is shown.
@@ -80,6 +105,15 @@ pub async fn client(created: &Created) -> Result<Client, Failure> {
     // A proxy of the environment knows the way out, not the way to a cluster on this machine.
     config.proxy_url = None;
     Client::try_from(config).map_err(|error| Failure::infrastructure(error.to_string()))
+}
+
+/// Version of Kubernetes, as the API server says.
+pub async fn version(client: &Client) -> Result<String, Failure> {
+    let said = tokio::time::timeout(Duration::from_secs(30), client.apiserver_version()).await;
+    let said =
+        said.map_err(|_| Failure::infrastructure("the API server did not say its version within 30 s"))?;
+    said.map(|info| info.git_version)
+        .map_err(|error| Failure::infrastructure(format!("the API server's version: {error}")))
 }
 
 /// Removes the cluster.

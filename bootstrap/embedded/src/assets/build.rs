@@ -61,7 +61,8 @@ pub(super) fn build(
         fs::write(&path, text).map_err(Error::io("write", path))?;
     }
     let log = source.path().join("packages");
-    let tool = Tool::new("go")
+    let tool = errand
+        .tool("go")
         .args(["build", "-trimpath", "-v", "-ldflags", &linker_flags(set), "-o"])
         .arg(output(set, into))
         .arg(module.package)
@@ -70,24 +71,22 @@ pub(super) fn build(
         .dir(source.path())
         .errors_to(&log);
     let began = Instant::now();
-    errand
-        .mark(tool)
-        .run_while(Input::Nothing, &mut || {
-            teller.remind(|| format!("building {} from its Go module: {}", set.folder(), progress(&log)));
-            if began.elapsed() > LIMIT {
-                let minutes = LIMIT.as_secs() / 60;
-                let late = format!("the build of {} did not end within {minutes} minutes", set.folder());
-                return Err(Error::Assets(late));
-            }
-            errand.check(&format!("the build of {}", set.folder()))
-        })
-        .map(drop)
-        .map_err(|e| match e {
-            Error::Program { reason, .. } => {
-                Error::Assets(format!("{} cannot be downloaded ({why}) nor built: {reason}", set.folder()))
-            }
-            other => other,
-        })
+    tool.run_while(Input::Nothing, &mut || {
+        teller.remind(|| format!("building {} from its Go module: {}", set.folder(), progress(&log)));
+        if began.elapsed() > LIMIT {
+            let minutes = LIMIT.as_secs() / 60;
+            let late = format!("the build of {} did not end within {minutes} minutes", set.folder());
+            return Err(Error::Assets(late));
+        }
+        errand.check(&format!("the build of {}", set.folder()))
+    })
+    .map(drop)
+    .map_err(|e| match e {
+        Error::Program { reason, .. } => {
+            Error::Assets(format!("{} cannot be downloaded ({why}) nor built: {reason}", set.folder()))
+        }
+        other => other,
+    })
 }
 
 fn require_go(set: &Set, why: &str) -> Result<(), Error> {

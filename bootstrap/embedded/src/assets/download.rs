@@ -11,12 +11,7 @@ use bootstrap_image::Architecture;
 use flate2::read::GzDecoder;
 
 use super::{COREDNS, ETCD, Errand, Set};
-use crate::{
-    Error,
-    command::{Input, Tool},
-    digest,
-    progress::Teller,
-};
+use crate::{Error, command::Input, digest, progress::Teller};
 
 /// How long a server may take to answer at all, in seconds: on a closed network this is what is lost.
 const CONNECT_LIMIT: &str = "5";
@@ -120,23 +115,22 @@ fn fetch(file: &Download, into: &Path, errand: Errand<'_>, teller: &mut Teller<'
 }
 
 fn curl(url: &str, out: &Path, errand: Errand<'_>, teller: &mut Teller<'_>) -> Result<(), Error> {
-    let tool = Tool::new("curl")
+    let tool = errand
+        .tool("curl")
         .args(["--fail", "--silent", "--show-error", "--location", "--retry", "2"])
         // A server that sends less than 10 kB/s for a minute is as good as none.
         .args(["--speed-limit", "10000", "--speed-time", "60"])
         .args(["--connect-timeout", CONNECT_LIMIT, "--output"])
         .arg(out)
         .arg(url);
-    errand
-        .mark(tool)
-        .run_while(Input::Nothing, &mut || {
-            teller.remind(|| {
-                let so_far = fs::metadata(out).map_or(0, |m| m.len());
-                format!("downloading {url}: {} MiB", so_far >> 20)
-            });
-            errand.check(&format!("the download of {url}"))
-        })
-        .map(drop)
+    tool.run_while(Input::Nothing, &mut || {
+        teller.remind(|| {
+            let so_far = fs::metadata(out).map_or(0, |m| m.len());
+            format!("downloading {url}: {} MiB", so_far >> 20)
+        });
+        errand.check(&format!("the download of {url}"))
+    })
+    .map(drop)
 }
 
 /// The checksum for a file: a lone digest, or the line of a list that names it.

@@ -23,6 +23,7 @@ use crate::{
 };
 
 pub use download::Releases;
+pub use versions::KUBERNETES_VERSION;
 pub(crate) use versions::{COREDNS, ETCD, KUBERNETES, Set};
 
 /// How long making a set may take, here or in another process.
@@ -81,11 +82,12 @@ pub(crate) struct Errand<'a> {
 impl Errand<'_> {
     /// An error if nobody waits any more.
     fn check(&self, awaited: &str) -> Result<(), Error> {
-        if self.cancel.is_cancelled() { Err(Error::Cancelled(awaited.to_owned())) } else { Ok(()) }
+        self.cancel.check(awaited)
     }
 
-    /// Marks a program as started for the cluster.
-    fn mark(&self, tool: Tool) -> Tool {
+    /// A program that works for minutes: it ends with its starter, and is marked where a cluster waits.
+    fn tool(&self, program: &str) -> Tool {
+        let tool = Tool::bound(program);
         match self.cluster {
             Some(cluster) => tool.of(cluster),
             None => tool,

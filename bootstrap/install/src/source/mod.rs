@@ -104,6 +104,11 @@ pub enum SourceError {
     },
 }
 
+/// Whether `path` is a folder that [`load`] renders by `kubectl kustomize`; anything else needs no `kubectl`.
+pub fn is_kustomization(path: &Path) -> bool {
+    path.is_dir() && kustomize::kustomization(path).is_some()
+}
+
 /// Reads a set of objects.
 ///
 /// A file may be YAML or JSON, of several documents and lists, compressed with gzip or zstd. A folder with a
