@@ -106,7 +106,7 @@ impl CallError {
 /// A pass that could not be finished.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
-    /// The world could not be read, so nothing was decided.
+    /// The run could not be read, so nothing was decided; or something else could not, and the status says so.
     #[error(transparent)]
     Observe(CallError),
     /// An effect failed, so the next pass tries again. What the pass learned is in the status.

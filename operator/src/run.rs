@@ -13,7 +13,12 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{controller, health, metrics::Metrics, reconcile::Context, settings::Settings};
+use crate::{
+    controller, health,
+    metrics::Metrics,
+    reconcile::{Context, Outages},
+    settings::Settings,
+};
 
 /// How often to ask whether the kind is served.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -71,6 +76,7 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
         recorder: Recorder::new(client.clone(), reporter),
         settings: settings.core,
         metrics: Arc::clone(&metrics),
+        outages: Outages::default(),
     });
     let (missing, seen) = watch::channel(vec![NO_CRD, NOT_SYNCED]);
     let stop = stop_signal()?;

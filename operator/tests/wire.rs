@@ -20,7 +20,7 @@ use kube::{
 use operator::{
     error::{Class, ReconcileError},
     metrics::Metrics,
-    reconcile::{Context, reconcile},
+    reconcile::{Context, Outages, reconcile},
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -57,6 +57,7 @@ async fn against(run: Value, answers: Vec<Answer>) -> (Result<Action, ReconcileE
         client,
         settings: operator_core::Settings::with_image("image"),
         metrics: Arc::new(Metrics::default()),
+        outages: Outages::default(),
     });
     let run: DeserializeGuard<E2ETest> = serde_json::from_value(run).unwrap();
     let result = reconcile(Arc::new(run), context).await;
@@ -260,6 +261,28 @@ async fn a_missing_binding_is_said_where_people_look() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_is_decided_on_and_tried_again_soon() {
+    let away = || failure(500, "InternalError", "etcd is away", None);
+    let mut run = run(&json!({}), &attempted(&json!({ "name": "a-0f5e4a5c-1", "uid": "job-uid" })));
+    run["spec"]["kubeflow"] = json!({ "namespaces": ["kf"] });
+    let answers = vec![
+        ("GET", RUN.to_owned(), 200, run.clone()),
+        ("GET", "/api/v1/namespaces/kf".to_owned(), 500, away()),
+        ("GET", JOB.to_owned(), 500, away()),
+        ("GET", PODS.to_owned(), 200, nothing("Pod")),
+        ("PATCH", format!("{RUN}/status"), 200, run.clone()),
+    ];
+    let (result, seen) = against(run, answers).await;
+    let error = result.unwrap_err();
+    assert_eq!((error.step(), error.class()), ("observe", Class::Transient));
+    assert!(error.to_string().contains("Job profile/a-0f5e4a5c-1: etcd is away"), "{error}");
+    let status = &find(&seen, "PATCH", &format!("{RUN}/status")).body["status"];
+    let gate = status["conditions"][0]["message"].to_string();
+    assert!(gate.contains("Namespace kf: cannot be read: cannot get Namespace kf: etcd is away"), "{gate}");
+    assert!(status.get("completionTime").is_none() && status.get("tests").is_none(), "{status}");
+}
+
+#[tokio::test]
 async fn an_answer_of_500_ends_the_pass_and_not_the_run() {
     let run = run(&json!({}), &attempted(&Value::Null));
     let mut answers = unseen_attempt(&run);
@@ -341,6 +364,7 @@ async fn no_call_is_waited_for_longer_than_ten_seconds() {
         client,
         settings: operator_core::Settings::with_image("image"),
         metrics: Arc::new(Metrics::default()),
+        outages: Outages::default(),
     });
     let run = serde_json::from_value(run(&json!({}), &json!({}))).unwrap();
     let began = tokio::time::Instant::now();

@@ -29,7 +29,7 @@ pub use build::pod_default::resource as pod_default_resource;
 pub use decide::{decide, is_finished};
 pub use effect::{Acted, Batch, Effect, Outcome};
 pub use event::EventDraft;
-pub use observed::{AttemptFacts, Observed, Wanted};
+pub use observed::{AttemptFacts, Observed, Unreadable, Wanted};
 pub use plan::{Plan, Report, Requeue};
 pub use settings::Settings;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crds::v1alpha1::E2ETest;
+use jiff::Timestamp;
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 
 use crate::{
@@ -21,11 +22,20 @@ pub struct Observed {
     pub target_labels: Option<BTreeMap<String, String>>,
     /// The run's PodDefault.
     pub pod_default: PodDefaultFacts,
-    /// Why the target namespace cannot be read, where the operator has no right to: the rest is then empty and says
-    /// nothing.
-    pub unreadable: Option<String>,
+    /// Why the target namespace cannot be read: the rest is then empty and says nothing.
+    pub unreadable: Option<Unreadable>,
     /// What is there of the attempts of [`Wanted::attempts`], by the test's name.
     pub attempts: BTreeMap<String, AttemptFacts>,
+}
+
+/// Why something cannot be read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unreadable {
+    /// The API server's sentence, or what became of the call.
+    pub why: String,
+    /// Since when, as far as this operator knows, for an error that may pass by itself; `None` for a clear no, such as a
+    /// missing right.
+    pub since: Option<Timestamp>,
 }
 
 /// What is there of the run's PodDefault.

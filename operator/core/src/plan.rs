@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use crds::v1alpha1::{ConditionType, E2ETestStatus, RunReason, TestReason, TestStatus};
+use crds::{
+    v1alpha1::{ConditionType, E2ETestStatus, RunReason, TestReason, TestStatus},
+    verdict::truncate,
+};
 use jiff::Timestamp;
 
 use crate::{
-    attempt::{not_served_sentence, state_of},
+    attempt::{MAX_MESSAGE, not_served_sentence, state_of},
     clock::stamp,
     conditions::{Saying, Truth, set},
     effect::{Acted, Batch, Outcome},
@@ -122,7 +125,7 @@ fn settle_test(
             false
         }
         Outcome::Refused { message, permanent: false } => {
-            entry.message = Some(message.clone());
+            entry.message = Some(truncate(message, MAX_MESSAGE));
             false
         }
         Outcome::Failed { .. } => {
@@ -138,7 +141,7 @@ fn settle_test(
 fn end(entry: &mut TestStatus, reason: TestReason, message: &str, now: Timestamp) {
     entry.state = state_of(Some(reason));
     entry.reason = Some(reason);
-    entry.message = Some(message.to_owned());
+    entry.message = Some(truncate(message, MAX_MESSAGE));
     entry.completion_time = Some(stamp(now));
 }
 

@@ -69,7 +69,13 @@ fn test(run: &Run, test: impl Future<Output = Result<Verdict, io::Error>>) -> Re
     let verdict = in_runtime(test).unwrap_or_else(|error| {
         Verdict::failed(TestReason::NonZeroExit, &format!("the runner failed: {error}"), None)
     });
-    verdict_file::write(&verdict, &run.results, &run.termination_log)?;
+    let told = verdict_file::tell(&verdict, &run.termination_log);
+    // The copy for the report is tried whatever became of the message, and lost without it: a full volume must not turn
+    // a pass into a failure.
+    if let Err(error) = verdict_file::keep(&verdict, &run.results) {
+        complain(&error);
+    }
+    told?;
     // The verdict is written: a log that nobody reads any more cannot change it.
     let _ = Console::stdout().line(&verdict_file::sentence(&verdict));
     Ok(verdict.passed)

@@ -29,17 +29,19 @@ pub enum VerdictFileError {
     },
 }
 
-/// Writes the termination message, and the same into the results. Both are tried, whatever becomes of the other.
-pub fn write(verdict: &Verdict, results: &Path, termination_log: &Path) -> Result<(), VerdictFileError> {
+/// Writes the termination message, which decides what the test's end counts as.
+pub fn tell(verdict: &Verdict, termination_log: &Path) -> Result<(), VerdictFileError> {
     let text = verdict.to_termination_message()?;
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        |source| VerdictFileError::Write { path, source }
-    };
-    let kept = results.join(pod::VERDICT_FILE);
-    let told = overwrite(termination_log, &text).map_err(failed(termination_log));
-    whole_file::replace(&kept, |writer| writer.write_all(text.as_bytes())).map_err(failed(&kept))?;
-    told
+    overwrite(termination_log, &text)
+        .map_err(|source| VerdictFileError::Write { path: termination_log.to_owned(), source })
+}
+
+/// Writes the same into the results, for the report.
+pub fn keep(verdict: &Verdict, results: &Path) -> Result<(), VerdictFileError> {
+    let text = verdict.to_termination_message()?;
+    let path = results.join(pod::VERDICT_FILE);
+    whole_file::replace(&path, |writer| writer.write_all(text.as_bytes()))
+        .map_err(|source| VerdictFileError::Write { path, source })
 }
 
 /// Overwrites in place: Kubernetes mounts the one file, so that it cannot be replaced by a rename.
@@ -72,7 +74,8 @@ mod tests {
         let log = folder.path().join("termination-log");
         fs::write(&log, "something longer that was there before, to be overwritten whole".repeat(9)).unwrap();
         let verdict = Verdict::failed(TestReason::NonZeroExit, "exit code 3: no", None);
-        write(&verdict, folder.path(), &log).unwrap();
+        tell(&verdict, &log).unwrap();
+        keep(&verdict, folder.path()).unwrap();
         for path in [log, folder.path().join(pod::VERDICT_FILE)] {
             assert_eq!(
                 Verdict::from_termination_message(&fs::read_to_string(path).unwrap()).unwrap(),
@@ -82,11 +85,14 @@ mod tests {
     }
 
     #[test]
-    fn a_termination_log_that_cannot_be_written_is_named_and_the_file_still_there() {
+    fn a_file_that_cannot_be_written_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let error = write(&Verdict::passed(None), folder.path(), &folder.path().join("no/log")).unwrap_err();
-        assert!(error.to_string().contains("no/log"), "{error}");
-        assert!(folder.path().join(pod::VERDICT_FILE).exists());
+        let missing = folder.path().join("no");
+        let verdict = Verdict::passed(None);
+        let error = tell(&verdict, &missing.join("log")).unwrap_err();
+        assert!(error.to_string().contains("no/log: "), "{error}");
+        let error = keep(&verdict, &missing).unwrap_err();
+        assert!(error.to_string().contains("no/verdict.json: "), "{error}");
     }
 
     #[test]

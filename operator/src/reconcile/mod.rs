@@ -3,6 +3,7 @@
 pub mod act;
 mod call;
 pub mod observe;
+mod outage;
 pub mod report;
 
 use std::{sync::Arc, time::Instant};
@@ -16,10 +17,13 @@ use kube::{
 };
 use operator_core::{EventDraft, Outcome, Requeue, Settings, Wanted, decide};
 
+use self::observe::Seen;
 use crate::{
     error::{CallError, Class, ReconcileError},
     metrics::Metrics,
 };
+
+pub use self::outage::Outages;
 
 /// Passes that follow each other at once at most: the first writes down an attempt, the second makes its Job.
 const PASSES: usize = 3;
@@ -34,6 +38,8 @@ pub struct Context {
     pub settings: Settings,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// Runs whose children cannot be read at the moment.
+    pub outages: Outages,
 }
 
 /// Reconciles one run; the controller's entry.
@@ -47,6 +53,7 @@ pub async fn reconcile(
     let seen = guarded.0.as_ref().map_err(|error| ReconcileError::Malformed(error.to_string()))?;
     // The cache may be old, but a run that is over in it stays so: nothing needs to be read.
     if Wanted::of(seen).is_none() {
+        context.outages.over(&seen.name_any()).await;
         return Ok(Action::await_change());
     }
     let began = Instant::now();
@@ -61,6 +68,7 @@ async fn passes(name: &str, context: &Context) -> Result<Action, ReconcileError>
     let api = Api::<E2ETest>::all(context.client.clone());
     let read = call::call("get", format!("E2ETest {name}"), api.get_opt(name)).await;
     let Some(mut test) = read.map_err(ReconcileError::Observe)? else {
+        context.outages.over(name).await;
         return Ok(Action::await_change());
     };
     let reference = test.object_ref(&());
@@ -92,7 +100,7 @@ async fn pass(
     events: &mut Vec<EventDraft>,
 ) -> Result<(Requeue, Option<E2ETest>), ReconcileError> {
     let Some(wanted) = Wanted::of(test) else { return Ok((Requeue::Never, None)) };
-    let observed = observe::observe(&context.client, test, &wanted).await.map_err(ReconcileError::Observe)?;
+    let Seen { observed, problem } = observe::observe(context, test, &wanted).await;
     let plan = decide(test, &observed, &context.settings, Timestamp::now());
     let acted = act::act(context, &plan.effects).await;
     let settled = plan.settle(&acted);
@@ -109,9 +117,11 @@ async fn pass(
         | Outcome::PodDefaultNotServed
         | Outcome::Refused { .. } => None,
     });
-    match failed {
-        Some(message) => Err(ReconcileError::Act { message }),
-        None => Ok((settled.requeue, written)),
+    match (failed, problem) {
+        (Some(message), _) => Err(ReconcileError::Act { message }),
+        // Everything is said; what could not be read is tried again soon, unless it is no longer needed.
+        (None, Some(problem)) if settled.requeue != Requeue::Never => Err(ReconcileError::Observe(problem)),
+        (None, _) => Ok((settled.requeue, written)),
     }
 }
 

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, fmt::Debug};
 
 use crds::{names::label, v1alpha1::E2ETest};
-use futures::future::{join_all, try_join, try_join_all};
+use futures::future::{join, join_all, try_join, try_join_all};
+use jiff::Timestamp;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -18,56 +19,75 @@ use kube::{
     core::{DynamicObject, PartialObjectMeta},
 };
 use operator_core::{
-    AttemptFacts, Observed, Wanted,
+    AttemptFacts, Observed, Unreadable, Wanted,
     gate::{NamespaceFacts, NamespaceSeen, Workload},
     observed::{PodDefaultFacts, Warning},
     pod_default_resource, wants_warnings_of,
 };
 use serde::de::DeserializeOwned;
 
-use super::{Called, call::call};
+use super::{Called, Context, call::call};
+use crate::error::CallError;
 
 /// Events that are read of one object at most.
 const EVENTS: u32 = 50;
 
-/// Reads all of it.
-///
-/// # Errors
-/// Something of the run's own could not be read. What the gate cannot read is a fact: it is not ready.
-pub async fn observe(client: &Client, test: &E2ETest, wanted: &Wanted) -> Called<Observed> {
-    let gate = async { Ok(join_all(wanted.gate.iter().map(|name| namespace(client, name))).await) };
-    let (gate, target) = try_join(gate, target(client, test, wanted)).await?;
-    Ok(Observed { gate, ..target })
+/// What was seen, and what to try again soon.
+pub struct Seen {
+    /// The facts; that something cannot be read is one.
+    pub observed: Observed,
+    /// The first call that failed and that may succeed if it is tried again.
+    pub problem: Option<CallError>,
 }
 
-/// What is in the target namespace. That the operator may not read it is a fact: the right may be granted yet.
-async fn target(client: &Client, test: &E2ETest, wanted: &Wanted) -> Called<Observed> {
-    match try_join(access(client, wanted), attempts(client, test, wanted)).await {
+/// Reads all of it. No error ends the pass: timeouts go on, and the status has to say what is wrong.
+pub async fn observe(context: &Context, test: &E2ETest, wanted: &Wanted) -> Seen {
+    let namespaces = join_all(wanted.gate.iter().map(|name| namespace(&context.client, name)));
+    let (namespaces, target) = join(namespaces, target(context, test, wanted)).await;
+    let (gate, problems): (_, Vec<_>) = namespaces.into_iter().unzip();
+    let problem = target.problem.or_else(|| problems.into_iter().flatten().next());
+    Seen { observed: Observed { gate, ..target.observed }, problem }
+}
+
+/// What is in the target namespace, or why it cannot be read.
+async fn target(context: &Context, test: &E2ETest, wanted: &Wanted) -> Seen {
+    let client = &context.client;
+    let run = test.name_any();
+    let error = match try_join(access(client, wanted), attempts(client, test, wanted)).await {
         Ok(((target_labels, pod_default), attempts)) => {
-            Ok(Observed { target_labels, pod_default, attempts, ..Observed::default() })
+            context.outages.over(&run).await;
+            let observed = Observed { target_labels, pod_default, attempts, ..Observed::default() };
+            return Seen { observed, problem: None };
         }
-        Err(error) if error.is_missing_right() => {
-            let name = &wanted.target_namespace;
-            // RBAC is asked before anyone looks whether the namespace is there.
-            let unreadable = match namespace_labels(client, name).await? {
-                Some(_) => error.for_people(),
-                None => format!(
+        Err(error) => error,
+    };
+    let (unreadable, problem) = if error.is_missing_right() {
+        context.outages.over(&run).await;
+        let name = &wanted.target_namespace;
+        // RBAC is asked before anyone looks whether the namespace is there.
+        let why = match namespace_labels(client, name).await {
+            Ok(None) => {
+                format!(
                     "Namespace {name} does not exist: create it, and let the operator in (manifests/target)"
-                ),
-            };
-            Ok(Observed { unreadable: Some(unreadable), ..Observed::default() })
-        }
-        Err(error) => Err(error),
-    }
+                )
+            }
+            Ok(Some(_)) | Err(_) => error.for_people(),
+        };
+        (Unreadable { why, since: None }, None)
+    } else {
+        let since = context.outages.began(&run, Timestamp::now()).await;
+        (Unreadable { why: error.to_string(), since: Some(since) }, Some(error))
+    };
+    Seen { observed: Observed { unreadable: Some(unreadable), ..Observed::default() }, problem }
 }
 
-/// One namespace of the gate.
-async fn namespace(client: &Client, name: &str) -> NamespaceFacts {
-    let seen = match read_namespace(client, name).await {
-        Ok(seen) => seen,
-        Err(error) => NamespaceSeen::Unreadable(error.to_string()),
+/// One namespace of the gate, and the call that failed if it cannot be read.
+async fn namespace(client: &Client, name: &str) -> (NamespaceFacts, Option<CallError>) {
+    let (seen, problem) = match read_namespace(client, name).await {
+        Ok(seen) => (seen, None),
+        Err(error) => (NamespaceSeen::Unreadable(error.to_string()), Some(error)),
     };
-    NamespaceFacts { name: name.to_owned(), seen }
+    (NamespaceFacts { name: name.to_owned(), seen }, problem)
 }
 
 /// The namespace's workloads, and its pods where a workload is not rolled out.

@@ -3,6 +3,7 @@
 mod ended;
 mod proof;
 mod stop;
+mod unseen;
 mod waiting;
 
 use crds::{
@@ -27,8 +28,8 @@ use crate::{
 pub(crate) use proof::not_served_sentence;
 pub use waiting::wants_warnings_of;
 
-/// Longest message of a test, in bytes.
-const MAX_MESSAGE: usize = 1024;
+/// Longest message of a test, in bytes: the CRD takes no longer one.
+pub(crate) const MAX_MESSAGE: usize = 1024;
 
 /// Everything that judging an attempt depends on.
 #[derive(Clone, Copy)]
@@ -79,8 +80,8 @@ impl Ending {
 
 /// Takes an attempt that is not over one step further.
 pub(crate) fn advance(context: Context<'_>, entry: &TestStatus) -> Step {
-    if let Some(why) = &context.observed.unreadable {
-        return unseen(context, entry, why);
+    if let Some(unreadable) = &context.observed.unreadable {
+        return unseen::advance(context, entry, unreadable);
     }
     let nothing = AttemptFacts::default();
     let facts = context.observed.attempts.get(&entry.name).unwrap_or(&nothing);
@@ -164,21 +165,6 @@ fn without_job(context: Context<'_>, entry: &TestStatus) -> Step {
     let effects = build::children(context.run, context.test, entry.attempt, context.settings);
     let wake = waiting::try_again(context.now).min(limit);
     Step { status: entry.clone(), effects, wake: Some(wake) }
-}
-
-/// An attempt that cannot be seen, because a right is missing. It may be granted (again), so this is waited for: until
-/// the start is due, or the run's end where there is a Job already.
-fn unseen(context: Context<'_>, entry: &TestStatus, why: &str) -> Step {
-    if context.now >= context.deadline {
-        let message = format!("{}: {why}", run_timed_out(context));
-        return over(context, entry, &Ending::because(TestReason::TimedOut, message), None);
-    }
-    let limit = start_deadline(context, entry);
-    if entry.job.is_none() && context.now >= limit {
-        let message = format!("{why} (tried for {})", spoken(context.test.start_timeout));
-        return over(context, entry, &Ending::because(TestReason::PodCreationRefused, message), None);
-    }
-    going_on(entry.clone(), Some(why.to_owned()), Some(waiting::try_again(context.now)))
 }
 
 /// Looks at the pod first, then at the Job; at phase and reason before any exit code.

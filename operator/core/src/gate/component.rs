@@ -24,6 +24,18 @@ impl Blocking {
     fn namespace(name: &str, what: &str) -> Self {
         Self { kind: CauseKind::CannotCreate, sentence: format!("Namespace {name}: {what}") }
     }
+
+    /// A namespace that cannot be read. Of errors that follow each other the first is kept: they take turns, and a status
+    /// that tells each would be written with every try.
+    fn unreadable(name: &str, why: &str, known: &[ComponentStatus]) -> Self {
+        let mut blocking = Self::namespace(name, "cannot be read: ");
+        let mut said = known.iter().filter(|component| component.name == name);
+        match said.find_map(|component| component.blocking.as_ref()) {
+            Some(said) if said.starts_with(&blocking.sentence) => blocking.sentence.clone_from(said),
+            _ => blocking.sentence.push_str(why),
+        }
+        blocking
+    }
 }
 
 /// A component with the most telling of what blocks it.
@@ -34,8 +46,8 @@ struct Tally {
     blocking: Option<Blocking>,
 }
 
-/// All components; those that are not ready first, the most telling cause before others, then by name.
-pub(super) fn components(namespaces: &[NamespaceFacts]) -> Vec<ComponentStatus> {
+/// All components, of which `known` was said before; those that are not ready first, the most telling cause before others, then by name.
+pub(super) fn components(namespaces: &[NamespaceFacts], known: &[ComponentStatus]) -> Vec<ComponentStatus> {
     let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
     let mut add = |component, blocking| count(tallies.entry(component).or_default(), blocking);
     for facts in namespaces {
@@ -43,10 +55,14 @@ pub(super) fn components(namespaces: &[NamespaceFacts]) -> Vec<ComponentStatus> 
         match &facts.seen {
             NamespaceSeen::Missing => add(name, Some(Blocking::namespace(name, "does not exist"))),
             NamespaceSeen::Unreadable(why) => {
-                add(name, Some(Blocking::namespace(name, &format!("cannot be read: {why}"))));
+                add(name, Some(Blocking::unreadable(name, why, known)));
             }
             NamespaceSeen::Present { workloads, .. } if workloads.is_empty() => {
                 add(name, Some(Blocking::namespace(name, "holds no Deployment, StatefulSet or DaemonSet")));
+            }
+            // One workload at zero beside others is a choice; all of them at zero are a Kubeflow that is switched off.
+            NamespaceSeen::Present { workloads, .. } if workloads.iter().all(Workload::is_idle) => {
+                add(name, Some(Blocking::namespace(name, "none of its workloads asks for a pod")));
             }
             NamespaceSeen::Present { workloads, pods } => {
                 for workload in workloads {

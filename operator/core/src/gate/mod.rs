@@ -1,7 +1,7 @@
 //! The gate: is everything under it rolled out, and has it been for long enough?
 //!
-//! Nothing is ever ready by emptiness: a namespace that is missing, cannot be read or holds no workload counts as one
-//! object that is not ready.
+//! Nothing is ever ready by emptiness: a namespace that is missing, cannot be read, or holds no workload that asks for a
+//! pod counts as one object that is not ready.
 
 mod component;
 mod workload;
@@ -69,7 +69,8 @@ pub(crate) fn judge(
         let message = "spec.kubeflow is left out: tests start without looking at Kubeflow".to_owned();
         return Judgement { open: true, reason: GateReason::NotRequested, message, shown: None, wake: None };
     };
-    let components = component::components(seen);
+    let known = status.kubeflow.as_ref().map(|kubeflow| kubeflow.components.as_slice()).unwrap_or_default();
+    let components = component::components(seen, known);
     let (ready, total) = components
         .iter()
         .fold((0, 0), |(ready, total), component| (ready + component.ready, total + component.total));

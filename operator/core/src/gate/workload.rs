@@ -24,6 +24,8 @@ pub struct Workload {
     pub component: String,
     /// What keeps it from being rolled out, as far as its own status says.
     pub blocked: Option<String>,
+    /// How many pods it asks for: its replicas, or the nodes on which a DaemonSet is to run.
+    desired: i32,
     /// Which pods are its; `None` where its selector makes no sense.
     selector: Option<Selector>,
 }
@@ -37,8 +39,19 @@ impl Workload {
             .is_some_and(|selector| !selector.selects_all() && selector.matches(labels.unwrap_or(&none)))
     }
 
+    /// Whether it is rolled out only because there is nothing to roll out.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.desired <= 0 && self.blocked.is_none()
+    }
+
     /// What all kinds have in common.
-    fn new(kind: &'static str, meta: &ObjectMeta, selector: &LabelSelector, blocked: Option<String>) -> Self {
+    fn new(
+        kind: &'static str,
+        meta: &ObjectMeta,
+        selector: &LabelSelector,
+        desired: i32,
+        blocked: Option<String>,
+    ) -> Self {
         let namespace = meta.namespace.clone().unwrap_or_default();
         let component =
             meta.labels.as_ref().and_then(|labels| labels.get(PART_OF)).unwrap_or(&namespace).clone();
@@ -50,6 +63,7 @@ impl Workload {
             name: meta.name.clone().unwrap_or_default(),
             component,
             blocked,
+            desired,
             selector: Selector::try_from(selector.clone()).ok(),
         }
     }
@@ -93,8 +107,9 @@ impl From<&Deployment> for Workload {
     fn from(deployment: &Deployment) -> Self {
         let spec = deployment.spec.clone().unwrap_or_default();
         let status = deployment.status.clone().unwrap_or_default();
+        let desired = spec.replicas.unwrap_or(1);
         let counts = Counts {
-            desired: spec.replicas.unwrap_or(1),
+            desired,
             updated: status.updated_replicas.unwrap_or_default(),
             all: status.replicas.unwrap_or_default(),
             available: status.available_replicas.unwrap_or_default(),
@@ -107,7 +122,7 @@ impl From<&Deployment> for Workload {
             .and_then(|condition| condition.message.clone());
         let blocked = unseen(&deployment.metadata, status.observed_generation)
             .or_else(|| counts.missing().map(|missing| failure.unwrap_or(missing)));
-        Self::new("Deployment", &deployment.metadata, &spec.selector, blocked)
+        Self::new("Deployment", &deployment.metadata, &spec.selector, desired, blocked)
     }
 }
 
@@ -129,7 +144,7 @@ impl From<&StatefulSet> for Workload {
             available: status.available_replicas.unwrap_or_default(),
         };
         let blocked = unseen(&set.metadata, status.observed_generation).or_else(|| counts.missing());
-        Self::new("StatefulSet", &set.metadata, &spec.selector, blocked)
+        Self::new("StatefulSet", &set.metadata, &spec.selector, desired, blocked)
     }
 }
 
@@ -146,6 +161,6 @@ impl From<&DaemonSet> for Workload {
             available: status.number_available.unwrap_or_default(),
         };
         let blocked = unseen(&set.metadata, status.observed_generation).or_else(|| counts.missing());
-        Self::new("DaemonSet", &set.metadata, &spec.selector, blocked)
+        Self::new("DaemonSet", &set.metadata, &spec.selector, desired, blocked)
     }
 }

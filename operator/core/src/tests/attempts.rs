@@ -226,10 +226,52 @@ fn a_refused_pod_tells_the_webhooks_sentence() {
     assert_eq!(refused(quota, minutes(10)).0, Some(TestReason::PodCreationRefused));
 }
 
+/// A look that saw nothing of the target namespace.
+fn blind(why: &str, since: Option<i64>) -> crate::Observed {
+    let unreadable = crate::Unreadable { why: why.into(), since: since.map(at) };
+    crate::Observed { unreadable: Some(unreadable), ..crate::Observed::default() }
+}
+
+#[test]
+fn a_read_error_that_lasts_is_said_once_and_leaves_the_timeouts_in_force() {
+    let said = Some("the target namespace cannot be read: etcd is away");
+    let mut test = scripts(&["a"]);
+    pass(&mut test, &crate::Observed::default(), 0);
+    pass(&mut test, &blind("etcd is away", Some(1)), 11);
+    assert_eq!((first(&test).state, first(&test).message.as_deref()), (TestState::Running, said));
+    let before = test.status.clone();
+    for (why, seconds) in [("no answer within 10 s", 12), ("connection refused", 13), ("etcd is away", 14)] {
+        pass(&mut test, &blind(why, Some(1)), seconds);
+        assert_eq!(test.status, before, "errors that take turns cost no write");
+    }
+    pass(&mut test, &blind("etcd is away", Some(1)), minutes(10));
+    assert_eq!(first(&test).reason, Some(TestReason::PodCreationRefused));
+
+    let mut running = started(scripts(&["a"]));
+    pass(&mut running, &blind("etcd is away", Some(1)), minutes(60));
+    assert_eq!((first(&running).state, first(&running).message.as_deref()), (TestState::Running, said));
+    pass(&mut running, &blind("etcd is away", Some(1)), minutes(90));
+    assert_eq!(first(&running).reason, Some(TestReason::TimedOut));
+    assert!(first(&running).message.as_ref().unwrap().ends_with("cannot be read: etcd is away"));
+}
+
+#[test]
+fn a_read_error_that_passes_costs_neither_a_verdict_nor_a_write() {
+    let mut test = started(scripts(&["a"]));
+    let before = test.status.clone();
+    pass(&mut test, &blind("etcd is away", Some(5)), 14);
+    assert_eq!(test.status, before);
+    // The operator comes back long after the test passed, and its first look fails.
+    pass(&mut test, &blind("etcd is away", Some(minutes(200))), minutes(200));
+    assert_eq!(test.status, before);
+    let passed = vec![pod("a", &ended("Succeeded", 0, &passed_message(), ""))];
+    pass(&mut test, &seen("a", Some(complete("a")), passed), minutes(200) + 1);
+    assert_eq!(first(&test).state, TestState::Passed);
+}
+
 #[test]
 fn a_namespace_that_may_not_be_read_is_waited_for_until_the_start_is_due() {
-    let blind =
-        crate::Observed { unreadable: Some("no right: bind it".into()), ..crate::Observed::default() };
+    let blind = blind("no right: bind it", None);
     let mut test = scripts(&["a"]);
     pass(&mut test, &blind, 0);
     let plan = pass(&mut test, &blind, 1);

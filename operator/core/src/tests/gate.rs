@@ -75,6 +75,79 @@ fn nothing_is_ready_by_emptiness() {
 }
 
 #[test]
+fn errors_that_take_turns_cost_one_write() {
+    let unreadable = |why: &str| kf(NamespaceSeen::Unreadable(why.into()));
+    let mut test = gated();
+    after(&mut test, &unreadable("connection refused"), 0);
+    let before = test.status.clone();
+    for (why, seconds) in [("no answer within 10 s", 11), ("etcd is away", 12), ("connection refused", 13)] {
+        assert_eq!(after(&mut test, &unreadable(why), seconds), "False/Waiting");
+        assert_eq!(test.status, before);
+    }
+    after(&mut test, &with(0, Vec::new()), 14);
+    after(&mut test, &unreadable("etcd is away"), 15);
+    assert_eq!(said(&test), "0 of 1 objects are ready: Namespace kf: cannot be read: etcd is away");
+    assert_eq!(after(&mut test, &unreadable("etcd is away"), minutes(45)), "False/TimedOut");
+}
+
+/// A Deployment, a StatefulSet and a DaemonSet that want so many pods each, and have them.
+fn workloads(desired: [i32; 3]) -> Vec<Workload> {
+    let [deployment, set, daemons] = desired;
+    let object = |name: &str, spec: &str, status: &str| {
+        format!(
+            "{{metadata: {{name: {name}, namespace: kf, generation: 1}}, spec: {{{spec}selector: {{}}, template: {{}}}}, \
+             status: {{observedGeneration: 1, {status}}}}}"
+        )
+    };
+    let replicas = |count: i32| {
+        (
+            format!("replicas: {count}, "),
+            format!("replicas: {count}, updatedReplicas: {count}, availableReplicas: {count}"),
+        )
+    };
+    let scheduled = format!(
+        "currentNumberScheduled: {daemons}, numberMisscheduled: 0, numberReady: {daemons}, desiredNumberScheduled: {daemons}, \
+         updatedNumberScheduled: {daemons}, numberAvailable: {daemons}"
+    );
+    let (spec, status) = replicas(deployment);
+    let deployment = Workload::from(&yaml::<Deployment>(&object("web", &spec, &status)));
+    let (spec, status) = replicas(set);
+    let set = Workload::from(&yaml::<StatefulSet>(&object("db", &spec, &status)));
+    vec![deployment, set, Workload::from(&yaml::<DaemonSet>(&object("agent", "", &scheduled)))]
+}
+
+#[test]
+fn a_namespace_that_is_scaled_to_zero_is_not_ready() {
+    let asleep = "0 of 1 objects are ready: Namespace kf: none of its workloads asks for a pod";
+    let awake = "all 3 objects are ready";
+    for (desired, opens, sentence) in [
+        ([0, 0, 0], false, asleep),
+        ([1, 0, 0], true, awake),
+        ([0, 2, 0], true, awake),
+        ([0, 0, 3], true, awake),
+    ] {
+        let seen = kf(NamespaceSeen::Present { workloads: workloads(desired), pods: Vec::new() });
+        let mut test = gated();
+        after(&mut test, &seen, 0);
+        assert_eq!(after(&mut test, &seen, 60) == "True/Ready", opens, "{desired:?}");
+        assert_eq!(said(&test), sentence);
+    }
+}
+
+#[test]
+fn daemons_that_nobody_has_counted_yet_are_not_taken_for_none() {
+    let new = "{metadata: {name: agent, namespace: kf, generation: 1}, spec: {selector: {}, template: {}}, \
+               status: {currentNumberScheduled: 0, numberMisscheduled: 0, numberReady: 0, desiredNumberScheduled: 0}}";
+    let agent = Workload::from(&yaml::<DaemonSet>(new));
+    let mut test = gated();
+    after(&mut test, &kf(NamespaceSeen::Present { workloads: vec![agent], pods: Vec::new() }), 0);
+    assert_eq!(
+        said(&test),
+        "0 of 1 objects are ready: DaemonSet kf/agent: its newest spec has not been observed yet"
+    );
+}
+
+#[test]
 fn the_gate_opens_once_readiness_has_lasted() {
     let mut test = gated();
     assert_eq!(after(&mut test, &with(0, Vec::new()), 0), "False/Waiting");

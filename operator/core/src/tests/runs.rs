@@ -224,6 +224,29 @@ fn what_was_not_done_is_not_said_to_be_done() {
 }
 
 #[test]
+fn a_status_takes_a_refusal_of_any_length() {
+    let mut test = scripts(&["a"]);
+    pass(&mut test, &Observed::default(), 0);
+    let message = "admission webhook denied the request; ".repeat(140);
+    assert!(message.len() > 5000);
+    for permanent in [false, true] {
+        let plan = decide(&test, &Observed::default(), &settings(), at(1));
+        let refused = Outcome::Refused { message: message.clone(), permanent };
+        let status = plan.settle(&[("a".to_owned(), refused)].into()).status.unwrap();
+        let said = status.tests[0].message.as_ref().unwrap();
+        assert!((900..=1024).contains(&said.len()), "{} bytes", said.len());
+        for condition in &status.conditions {
+            assert!(
+                condition.message.len() <= 2048,
+                "{}: {} bytes",
+                condition.type_,
+                condition.message.len()
+            );
+        }
+    }
+}
+
+#[test]
 fn an_end_that_depends_on_a_failed_write_is_put_off() {
     let mut test = started(scripts(&["a"]));
     let waiting = "{phase: Pending, containerStatuses: [{name: test, image: i, imageID: '', ready: false, restartCount: 0, \

@@ -122,23 +122,26 @@ impl Client {
 
     /// Asks the kernel about itself.
     async fn ask(&mut self) -> Result<(), ClientError> {
-        Ok(self.shell.send(JupyterMessage::new(KernelInfoRequest {}, None)).await?)
+        self.send(JupyterMessage::new(KernelInfoRequest {}, None)).await
     }
 
-    /// Starts a cell; returns the request's id, which all its messages name as their parent.
-    pub async fn execute(&mut self, code: &str) -> Result<String, ClientError> {
+    /// The request that executes a cell. All of the cell's messages name its id as their parent.
+    pub fn execute_request(code: &str, may_raise: bool) -> JupyterMessage {
         let request = ExecuteRequest {
             code: code.to_owned(),
             silent: false,
             store_history: true,
             user_expressions: None,
             allow_stdin: false,
-            stop_on_error: true,
+            stop_on_error: !may_raise,
         };
-        let message = JupyterMessage::new(request, None);
-        let id = message.header.msg_id.clone();
-        self.shell.send(message).await?;
-        Ok(id)
+        JupyterMessage::new(request, None)
+    }
+
+    /// Sends a request whose answer comes over the shell channel. It has no deadline of its own: the caller
+    /// stops waiting.
+    pub async fn send(&mut self, request: JupyterMessage) -> Result<(), ClientError> {
+        Ok(self.shell.send(request).await?)
     }
 
     /// Asks the kernel to interrupt what it runs.
@@ -196,6 +199,14 @@ fn json(bytes: &[u8]) -> Result<Value, serde_json::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_cell_that_may_raise_lets_the_kernel_go_on() {
+        for may_raise in [false, true] {
+            let request = serde_json::to_value(Client::execute_request("x", may_raise).content).unwrap();
+            assert_eq!((&request["code"], &request["stop_on_error"]), (&"x".into(), &(!may_raise).into()));
+        }
+    }
 
     #[test]
     fn a_message_keeps_what_the_kernel_sent() {

@@ -13,6 +13,9 @@ const RAISES: &str = "raises-exception";
 /// A cell with this tag is not executed.
 const SKIP: &str = "skip-execution";
 
+/// Types of cells in format 4. Headings of format 3 are Markdown once they are upgraded.
+const CELL_TYPES: [&str; 3] = ["code", "markdown", "raw"];
+
 /// A notebook of format 4.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Document {
@@ -74,9 +77,15 @@ impl Document {
         let cells = self.notebook.get("cells").and_then(Value::as_array);
         let cells = cells.ok_or_else(|| DocumentError::Shape("it has no list of cells".into()))?;
         for (index, cell) in cells.iter().enumerate() {
-            let typed = cell.get("cell_type").is_some_and(Value::is_string);
-            if !typed || source(cell).is_none() {
+            let kind = cell.get("cell_type").and_then(Value::as_str);
+            let (Some(kind), Some(_)) = (kind, source(cell)) else {
                 let wrong = format!("cells[{index}] lacks a cell_type or a source");
+                return Err(DocumentError::Shape(wrong));
+            };
+            // A misspelt code cell would else be one that is silently not executed.
+            if !CELL_TYPES.contains(&kind) {
+                let known = CELL_TYPES.join(", ");
+                let wrong = format!("cells[{index}] has the cell_type {kind:?}, which is none of {known}");
                 return Err(DocumentError::Shape(wrong));
             }
         }
@@ -281,6 +290,14 @@ mod tests {
                 "it is JSON but no notebook: cells[0] lacks a cell_type or a source",
             ),
             (
+                b"{\"nbformat\": 4, \"cells\": [{\"cell_type\": \"raw\", \"source\": []}, {\"cell_type\": \"Code\", \"source\": \"1\"}]}",
+                "it is JSON but no notebook: cells[1] has the cell_type \"Code\", which is none of code, markdown, raw",
+            ),
+            (
+                b"{\"nbformat\": 4, \"cells\": [{\"cell_type\": \"heading\", \"source\": \"1\"}]}",
+                "it is JSON but no notebook: cells[0] has the cell_type \"heading\", which is none of code, markdown, raw",
+            ),
+            (
                 b"{\"nbformat\": 2}",
                 "it has notebook format 2, supported are 3 and 4: open and save it with a current Jupyter",
             ),
@@ -292,6 +309,7 @@ mod tests {
     #[test]
     fn format_3_is_upgraded() {
         let old = json!({"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""}, "worksheets": [{"metadata": {}, "cells": [
+            {"cell_type": "heading", "level": 1, "metadata": {}, "source": ["Title"]},
             {"cell_type": "code", "collapsed": false, "input": ["print(1)"], "language": "python", "metadata": {}, "outputs": []},
         ]}]});
         let document = Document::parse(old.to_string().as_bytes()).unwrap();

@@ -21,6 +21,8 @@ pub struct Raised {
 #[derive(Debug)]
 pub struct Execution {
     request: String,
+    /// Whether an exception is no failure.
+    may_raise: bool,
     outputs: Outputs,
     count: Option<i64>,
     timing: Map<String, Value>,
@@ -35,6 +37,7 @@ impl Execution {
     pub fn new(cell: &CodeCell, request: String) -> Self {
         Self {
             request,
+            may_raise: cell.may_raise,
             outputs: Outputs::new(cell.index, LIMIT),
             count: None,
             timing: Map::new(),
@@ -102,16 +105,17 @@ impl Execution {
     }
 
     /// What kept the cell from passing. An exception that was only shown counts too: a script that a magic command ran
-    /// fails that way.
-    pub fn raised(&self) -> Option<Raised> {
+    /// fails that way. A cell that may raise has to be executed all the same.
+    pub fn failure(&self) -> Option<Raised> {
         let other = |status: &str| Raised {
             name: "NotExecuted".into(),
             value: format!("the kernel answered with status {status:?}"),
         };
         match (&self.raised, self.status.as_deref()) {
-            (Some(raised), _) => Some(raised.clone()),
             (None, Some("ok")) => None,
-            (None, status) => Some(other(status.unwrap_or("missing"))),
+            (Some(_), Some("ok" | "error")) if self.may_raise => None,
+            (Some(raised), _) if !self.may_raise => Some(raised.clone()),
+            (_, status) => Some(other(status.unwrap_or("missing"))),
         }
     }
 
@@ -145,7 +149,11 @@ mod tests {
     }
 
     fn after(messages: &[Message]) -> Execution {
-        let cell = CodeCell { index: 0, number: 1, source: "x".into(), may_raise: false, skipped: false };
+        after_of(false, messages)
+    }
+
+    fn after_of(may_raise: bool, messages: &[Message]) -> Execution {
+        let cell = CodeCell { index: 0, number: 1, source: "x".into(), may_raise, skipped: false };
         let mut execution = Execution::new(&cell, "r".into());
         for message in messages {
             execution.take(message, &mut Displays::default());
@@ -169,7 +177,7 @@ mod tests {
         for messages in [[reply("ok"), state("idle")], [state("idle"), reply("ok")]] {
             let execution = after(&messages);
             assert!(execution.is_over());
-            assert_eq!(execution.raised(), None);
+            assert_eq!(execution.failure(), None);
         }
     }
 
@@ -184,7 +192,24 @@ mod tests {
             (vec![reply("aborted")], "NotExecuted"),
             (vec![], "NotExecuted"),
         ] {
-            assert_eq!(after(&messages).raised().unwrap().name, name);
+            assert_eq!(after(&messages).failure().unwrap().name, name);
+        }
+    }
+
+    #[test]
+    fn a_cell_that_may_raise_has_to_be_executed() {
+        let shown = message(Channel::IoPub, "error", json!({"ename": "Shown", "evalue": "s"}));
+        for (messages, failure) in [
+            (vec![reply("ok")], None),
+            (vec![reply("error")], None),
+            (vec![shown.clone(), reply("ok")], None),
+            (vec![reply("aborted")], Some("the kernel answered with status \"aborted\"")),
+            (vec![shown.clone(), reply("abort")], Some("the kernel answered with status \"abort\"")),
+            (vec![shown], Some("the kernel answered with status \"missing\"")),
+        ] {
+            let seen = after_of(true, &messages).failure();
+            assert_eq!(seen.as_ref().map(|failure| failure.value.as_str()), failure);
+            assert!(seen.is_none_or(|failure| failure.name == "NotExecuted"));
         }
     }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crds::{names::pod, verdict::Verdict};
+use jupyter_protocol::JupyterMessage;
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -135,9 +136,14 @@ impl Notebook {
             }
         }
         // A cell that did not end would not let the kernel end either.
-        if !matches!(end, End::Stopped { .. } | End::Died { .. }) && ready.client.shut_down().await.is_ok() {
+        if !matches!(end, End::Stopped { .. } | End::Died { .. }) {
             // Whatever the kernel makes of it, it is ended next.
-            let _ = timeout(SHUTDOWN_TAKES, ready.process.died(&mut self.children)).await;
+            let _ = timeout(SHUTDOWN_TAKES, async {
+                if ready.client.shut_down().await.is_ok() {
+                    ready.process.died(&mut self.children).await;
+                }
+            })
+            .await;
         }
         self.children.end_all(ready.process.pid()).await;
         end
@@ -209,13 +215,10 @@ impl Notebook {
         }
         ready.process.forget_output();
         let kills = oom::kills();
-        let request = match ready.client.execute(&cell.source).await {
-            Ok(request) => request,
-            Err(error) => return Some(End::NoKernel(format!("cell {}: {error}", cell.number))),
-        };
-        let mut execution = Execution::new(cell, request);
+        let request = Client::execute_request(&cell.source, cell.may_raise);
+        let mut execution = Execution::new(cell, request.header.msg_id.clone());
         let waited = tokio::select! {
-            waited = self.wait(&mut execution, ready) => waited,
+            waited = self.send_and_wait(request, &mut execution, ready) => waited,
             stop = stopper.requested() => Waited::Stopped(stop),
         };
         let waited = match waited {
@@ -225,24 +228,38 @@ impl Notebook {
             }
             other => other,
         };
-        let raised = execution.raised();
+        let failure = execution.failure();
         let (count, timing, outputs) = execution.into_parts();
         self.document.record(cell.index, count, timing, outputs);
         self.save();
         match waited {
-            Waited::Over => match raised {
-                Some(raised) if !cell.may_raise => Some(End::Raised(cell.clone(), raised)),
-                _ => {
-                    self.passed += 1;
-                    None
-                }
-            },
+            Waited::Over => {
+                self.passed += i32::from(failure.is_none());
+                failure.map(|failure| End::Raised(cell.clone(), failure))
+            }
             Waited::Died(death) => {
                 let out_of_memory = oom::was_cause(death.exit, kills);
                 Some(End::Died { cell: Some(cell.clone()), out_of_memory, death })
             }
             Waited::Lost(error) => Some(End::NoKernel(format!("cell {}: {error}", cell.number))),
             Waited::Stopped(stop) => Some(End::Stopped { cell: Some(cell.clone()), stop }),
+        }
+    }
+
+    /// Sends the cell and waits for its end. One that the kernel does not take is stopped like one that does not end.
+    async fn send_and_wait(
+        &mut self,
+        request: JupyterMessage,
+        execution: &mut Execution,
+        ready: &mut Ready,
+    ) -> Waited {
+        let sent = tokio::select! {
+            sent = ready.client.send(request) => sent,
+            death = ready.process.died(&mut self.children) => return Waited::Died(death),
+        };
+        match sent {
+            Ok(()) => self.wait(execution, ready).await,
+            Err(error) => Waited::Lost(error),
         }
     }
 
@@ -282,13 +299,16 @@ impl Notebook {
 
     /// Interrupts a cell whose time is up, so that its traceback shows where it was.
     async fn interrupt(&mut self, execution: &mut Execution, ready: &mut Ready, stop: Stop) {
-        if !ready.by_message {
-            ready.process.interrupt();
-        } else if let Err(error) = ready.client.interrupt().await {
-            self.echo.line(&format!("── the kernel cannot be interrupted: {error}"));
-        }
         // A kernel that does not heed it is killed next.
-        let _ = timeout(stop.grace(), self.wait(execution, ready)).await;
+        let _ = timeout(stop.grace(), async {
+            if !ready.by_message {
+                ready.process.interrupt();
+            } else if let Err(error) = ready.client.interrupt().await {
+                self.echo.line(&format!("── the kernel cannot be interrupted: {error}"));
+            }
+            self.wait(execution, ready).await
+        })
+        .await;
     }
 
     /// Saves the notebook; a full disk must not change the verdict.

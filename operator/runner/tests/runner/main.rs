@@ -5,3 +5,4 @@ mod harness;
 mod notebook;
 mod pod;
 mod script;
+mod stuck;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::harness::{Pod, is_alive};
-use crds::v1alpha1::TestReason;
+use crds::{v1alpha1::TestReason, verdict::Verdict};
 
 /// Seconds that are enough for any of these scripts.
 const ENOUGH: u32 = 60;
@@ -130,4 +130,19 @@ fn a_flood_is_shown_whole_and_kept_in_part() {
 fn output_that_is_no_text_does_no_harm() {
     let ended = Pod::new().script(r"printf '\377\376\033[31mred\n' >&2; exit 2", ENOUGH, SHELL);
     assert_eq!(ended.verdict.message, "exit code 2: \u{fffd}\u{fffd}red");
+}
+
+#[test]
+fn a_volume_that_takes_no_verdict_changes_none() {
+    for (script, code) in [("exit 0", 0), ("exit 3", 1)] {
+        let pod = Pod::new();
+        // In the way of the file that becomes verdict.json; unlike a missing right it stops root too.
+        fs::create_dir(pod.path("results/.verdict.json.unfinished")).unwrap();
+        let output = pod.script_command(script, ENOUGH, SHELL).output().unwrap();
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{complaint}");
+        assert!(complaint.starts_with("runner: the verdict cannot be written to "), "{complaint}");
+        let told = fs::read_to_string(pod.path("termination-log")).unwrap();
+        assert_eq!(Verdict::from_termination_message(&told).unwrap().passed, code == 0);
+    }
 }
