@@ -194,7 +194,21 @@ fn bad_input() {
     )
     .wait(Duration::from_secs(20));
     assert_eq!(not_root.code, Some(2), "{}", not_root.stderr);
+    no_containerd(&valid);
     Host::now().assert_unchanged_since(&before);
+}
+
+/// A machine without containerd, played by a mount namespace in which the program is no program.
+fn no_containerd(notebook: &str) {
+    let hide = "for place in /usr/bin /usr/sbin /bin /sbin /usr/local/bin /usr/local/sbin; do \
+        [ ! -f $place/containerd ] || mount --bind /dev/null $place/containerd; done; exec \"$0\" \"$@\"";
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", hide]).arg(e2e_tests::program::kfe2e());
+    command.args(["run", "--name", "e2e-bad-input", "--kubeflow", "none", "--notebook", notebook]);
+    let ended = e2e_tests::program::start_command(&mut command, "kfe2e without containerd".into())
+        .wait(Duration::from_secs(20));
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("this machine lacks containerd"), "{}", ended.stderr);
 }
 
 /// The program where somebody else than root can read it.

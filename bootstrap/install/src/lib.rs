@@ -12,6 +12,6 @@ pub mod resource;
 pub mod source;
 
 pub use apply::{Applied, AppliedObject, ApplyError, ApplyOptions, Progress};
-pub use namespaces::{profile_namespaces, workload_namespaces};
+pub use namespaces::workload_namespaces;
 pub use object::{Identity, Object};
 pub use source::{SourceError, load};

@@ -1,8 +1,7 @@
-//! Which namespaces a set fills: what the gate of a run waits for, and where tests can run.
+//! Which namespaces a set fills: what the gate of a run waits for.
 
 use std::collections::BTreeSet;
 
-use crds::names::kubeflow::{PROFILE_NAMESPACE_LABEL, PROFILE_NAMESPACE_VALUE};
 use serde_json::Value;
 
 use crate::object::Object;
@@ -26,30 +25,6 @@ pub fn workload_namespaces(objects: &[Object]) -> Vec<String> {
         .map(|object| object.identity().namespace.as_deref().unwrap_or("default"))
         .collect();
     namespaces.into_iter().map(str::to_owned).collect()
-}
-
-/// The namespaces of Kubeflow profiles, sorted: those that a Profile makes, and those that carry the label by which
-/// Kubeflow marks them.
-pub fn profile_namespaces(objects: &[Object]) -> Vec<String> {
-    let namespaces: BTreeSet<&str> = objects
-        .iter()
-        .filter(|object| is_profile(object))
-        .map(|object| object.identity().name.as_str())
-        .collect();
-    namespaces.into_iter().map(str::to_owned).collect()
-}
-
-/// Whether the object is a Profile or a profile's namespace; either has the namespace's name.
-fn is_profile(object: &Object) -> bool {
-    let identity = object.identity();
-    if identity.is("", "Namespace") {
-        let label = object
-            .manifest()
-            .pointer("/metadata/labels")
-            .and_then(|labels| labels.get(PROFILE_NAMESPACE_LABEL));
-        return label.and_then(Value::as_str) == Some(PROFILE_NAMESPACE_VALUE);
-    }
-    makes_namespace(object)
 }
 
 /// Whether a controller makes a namespace of this object's name.
@@ -86,18 +61,5 @@ mod tests {
             object(json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "homeless"}})),
         ];
         assert_eq!(workload_namespaces(&objects), ["default", "istio-system", "kubeflow"]);
-    }
-
-    #[test]
-    fn profiles_and_labelled_namespaces_are_profile_namespaces() {
-        let objects = [
-            object(
-                json!({"apiVersion": "kubeflow.org/v1beta1", "kind": "Profile", "metadata": {"name": "user"}}),
-            ),
-            object(json!({"apiVersion": "v1", "kind": "Namespace",
-                "metadata": {"name": "team", "labels": {"app.kubernetes.io/part-of": "kubeflow-profile"}}})),
-            object(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kubeflow"}})),
-        ];
-        assert_eq!(profile_namespaces(&objects), ["team", "user"]);
     }
 }

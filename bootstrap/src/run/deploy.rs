@@ -3,11 +3,17 @@
 use std::time::Duration;
 
 use crds::{names, run_event::Stage, v1alpha1::E2ETestSpec};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Namespace, Pod},
+};
 use kube::{
     Api, Client,
     api::ListParams,
-    runtime::{conditions::is_deployment_completed, wait::await_condition},
+    runtime::{
+        conditions::{is_created, is_deployment_completed},
+        wait::await_condition,
+    },
 };
 
 use super::{apply, stages::Figures};
@@ -15,6 +21,9 @@ use crate::{failure::Failure, manifests, progress::Progress};
 
 /// How long the operator's Deployment may take to become ready.
 const READY_WITHIN: Duration = Duration::from_mins(5);
+
+/// How long the target namespace may take to appear: as long as Kubeflow itself.
+const TARGET_WITHIN: Duration = Duration::from_mins(45);
 
 /// Applies the operator and waits until it answers.
 pub async fn deploy(
@@ -28,8 +37,10 @@ pub async fn deploy(
         let target = manifests::target(&spec.target_namespace, &spec.service_account_name);
         objects.extend(target.map_err(Failure::infrastructure)?);
     }
-    objects.extend(manifests::target_binding(&spec.target_namespace).map_err(Failure::infrastructure)?);
     apply(client, &objects, Stage::Deploy, progress).await?;
+    target_exists(client, &spec.target_namespace, progress).await?;
+    let binding = manifests::target_binding(&spec.target_namespace).map_err(Failure::infrastructure)?;
+    apply(client, &binding, Stage::Deploy, progress).await?;
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), names::SYSTEM_NAMESPACE);
     let ready = await_condition(deployments, names::OPERATOR, is_deployment_completed());
     match tokio::time::timeout(READY_WITHIN, ready).await {
@@ -41,6 +52,25 @@ pub async fn deploy(
             names::OPERATOR,
             READY_WITHIN.as_secs(),
             cause(client).await
+        ))),
+    }
+}
+
+/// Waits for the namespace of the tests: a profile's is made by Kubeflow's own controller, once that runs.
+async fn target_exists(client: &Client, name: &str, progress: &Progress) -> Result<(), Failure> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let place = format!("the target namespace {name}");
+    let failed = |error: String| Failure::infrastructure(format!("{place}: {error}"));
+    if api.get_opt(name).await.map_err(|error| failed(error.to_string()))?.is_some() {
+        return Ok(());
+    }
+    progress.say(Stage::Deploy, format!("{place} does not exist yet: waiting for Kubeflow to make it"));
+    match tokio::time::timeout(TARGET_WITHIN, await_condition(api, name, is_created())).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(_) => Err(failed(format!(
+            "it did not appear within {} min: is it a profile of this Kubeflow? --target-namespace names another",
+            TARGET_WITHIN.as_secs() / 60
         ))),
     }
 }

@@ -33,13 +33,14 @@ impl Stages {
         stage: Stage,
         work: impl Future<Output = Result<(T, Figures), Failure>>,
     ) -> Result<T, Failure> {
-        self.progress.started(stage);
-        let begin = Instant::now();
-        let outcome = tokio::select! {
-            outcome = work => outcome,
-            stop = self.stopped() => Err(stop),
+        let stops = self.stops();
+        let limited = async {
+            tokio::select! {
+                outcome = work => outcome,
+                stop = stops.stopped() => Err(stop),
+            }
         };
-        self.note(stage, begin, outcome)
+        self.run_to_end(stage, limited).await
     }
 
     /// Runs a stage that must end by itself: clean-up and what precedes it are not stopped by a signal.
@@ -54,7 +55,7 @@ impl Stages {
         self.note(stage, begin, outcome)
     }
 
-    /// Runs a stage that handles [`Stops::stopped`] itself.
+    /// What ends a run, for a stage that has to handle it itself.
     pub fn stops(&self) -> Stops {
         Stops { interrupt: self.interrupt.clone(), deadline: self.deadline, limit: self.limit }
     }
@@ -62,10 +63,6 @@ impl Stages {
     /// What the stages came to.
     pub fn results(&self) -> &[StageResult] {
         &self.done
-    }
-
-    async fn stopped(&self) -> Failure {
-        self.stops().stopped().await
     }
 
     fn note<T>(
