@@ -22,6 +22,9 @@ use crate::{failure::Failure, manifests, progress::Progress};
 /// How long the operator's Deployment may take to become ready.
 const READY_WITHIN: Duration = Duration::from_mins(5);
 
+/// How often a cause is looked for while the operator is not ready.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
 /// How long the target namespace may take to appear: as long as Kubeflow itself.
 const TARGET_WITHIN: Duration = Duration::from_mins(45);
 
@@ -43,7 +46,13 @@ pub async fn deploy(
     apply(client, &binding, Stage::Deploy, progress).await?;
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), names::SYSTEM_NAMESPACE);
     let ready = await_condition(deployments, names::OPERATOR, is_deployment_completed());
-    match tokio::time::timeout(READY_WITHIN, ready).await {
+    let ready = async {
+        tokio::select! {
+            ready = ready => ready,
+            never = tell_causes(client, progress) => match never {},
+        }
+    };
+    match tokio::time::timeout(READY_WITHIN, Box::pin(ready)).await {
         Ok(Ok(_)) => Ok(((), Figures::new())),
         Ok(Err(error)) => Err(Failure::infrastructure(format!("waiting for the operator: {error}"))),
         Err(_) => Err(Failure::infrastructure(format!(
@@ -53,6 +62,19 @@ pub async fn deploy(
             READY_WITHIN.as_secs(),
             cause(client).await
         ))),
+    }
+}
+
+/// Says from time to time why the operator is not ready yet: an image that cannot be had looks like nothing else.
+async fn tell_causes(client: &Client, progress: &Progress) -> std::convert::Infallible {
+    let mut said = String::new();
+    loop {
+        tokio::time::sleep(TELL_EVERY).await;
+        let why = cause(client).await;
+        if why != said {
+            progress.say(Stage::Deploy, format!("the operator is not ready: {why}"));
+            said = why;
+        }
     }
 }
 

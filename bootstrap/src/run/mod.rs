@@ -74,7 +74,7 @@ pub async fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let clean_up = clean_up(&mut stages, &cluster, reached.made && !keeps(plan.keep, succeeded)).await;
 
     let result = outcome::result(&Ended {
-        run: &reached.e2etest.as_ref().and_then(|object| object.metadata.name.clone()).unwrap_or_default(),
+        run: plan.name(),
         start_time,
         completion_time: Timestamp::now(),
         stages: stages.results(),

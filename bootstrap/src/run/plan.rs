@@ -74,6 +74,11 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Name of the run, known before anything is made.
+    pub fn name(&self) -> &str {
+        self.file.as_ref().and_then(|file| file.metadata.name.as_deref()).unwrap_or(DEFAULT_RUN)
+    }
+
     /// The `E2ETest` of the run, once it is known what Kubeflow consists of.
     pub fn e2etest(&self, kubeflow: &[Object]) -> Result<E2ETest, Failure> {
         if self.file.is_none()
