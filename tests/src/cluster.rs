@@ -57,6 +57,13 @@ impl Cluster {
         down(&self.name)
     }
 
+    /// Applies an object, or a List of them, as `kubectl apply --server-side` does.
+    pub fn apply(&self, object: &Value) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), object.to_string()).unwrap();
+        self.kubectl(&["apply", "--server-side", "-f", file.path().to_str().unwrap()]).expect(0);
+    }
+
     /// `kubectl` of the cluster's version, with these arguments.
     pub fn kubectl(&self, arguments: &[&str]) -> Ended {
         let what = format!("kubectl {}", arguments.join(" "));

@@ -155,9 +155,7 @@ fn two_deployments(cluster: &Cluster, namespace: &str, image: &str) {
     let list = json!({"apiVersion": "v1", "kind": "List", "items": [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
         deployment("first", &good), deployment("second", image)]});
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), list.to_string()).unwrap();
-    cluster.kubectl(&["apply", "--server-side", "-f", file.path().to_str().unwrap()]).expect(0);
+    cluster.apply(&list);
 }
 
 async fn gate_opens(shared: Arc<Shared>) {
@@ -266,9 +264,7 @@ async fn not_injected(shared: Arc<Shared>) {
         {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "kubeflow-e2e-target", "namespace": namespace},
          "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "kubeflow-e2e-target"},
          "subjects": [{"kind": "ServiceAccount", "name": "kubeflow-e2e-operator", "namespace": crds::names::SYSTEM_NAMESPACE}]}]});
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), list.to_string()).unwrap();
-    cluster.kubectl(&["apply", "--server-side", "-f", file.path().to_str().unwrap()]).expect(0);
+    cluster.apply(&list);
     let mut test = script("access", "pass");
     test.pipeline_access = true;
     let mut run = e2etest("not-injected", vec![test]);
@@ -362,10 +358,9 @@ async fn confused_deputy(shared: Arc<Shared>) {
          "subjects": [{"apiGroup": group, "kind": "User", "name": "eve"}]}]});
     let run = serde_json::to_string(&e2etest("eve", vec![script("any", "pass")])).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let (roles, object) = (folder.path().join("roles.json"), folder.path().join("run.json"));
-    std::fs::write(&roles, list.to_string()).unwrap();
+    let object = folder.path().join("run.json");
     std::fs::write(&object, run).unwrap();
-    cluster.kubectl(&["apply", "--server-side", "-f", roles.to_str().unwrap()]).expect(0);
+    cluster.apply(&list);
     let create = ["create", "--dry-run=server", "-f", object.to_str().unwrap()];
     cluster.kubectl(&create).expect(0);
     let refused = cluster.kubectl(&[&create[..], &["--as", "eve"]].concat());

@@ -55,12 +55,6 @@ async fn cluster(shared: Arc<Shared>) -> Arc<Cluster> {
         .await
 }
 
-fn apply(cluster: &Cluster, object: &serde_json::Value) {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), object.to_string()).unwrap();
-    cluster.kubectl(&["apply", "--server-side", "-f", file.path().to_str().unwrap()]).expect(0);
-}
-
 /// A restricted pod that serves files over HTTP, its claim, and a Service before it.
 fn probe() -> serde_json::Value {
     let restricted = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
@@ -89,7 +83,7 @@ async fn everything_works(shared: Arc<Shared>) {
             cluster.figures
         );
     }
-    apply(&cluster, &probe());
+    cluster.apply(&probe());
     cluster.kubectl(&["wait", "--for=condition=Ready", "pod/probe", "--timeout=60s"]).expect(0);
     assert_eq!(cluster.kubectl(&["logs", POD]).expect(0).stdout.lines().next(), Some("started"));
     let fetch = "import urllib.request as r; print(r.urlopen('http://probe.default.svc.cluster.local/', timeout=10).read().decode())";
@@ -139,8 +133,7 @@ async fn pods_reach_the_outside(shared: Arc<Shared>) {
     let cluster = cluster(shared).await;
     // Another machine, played by a network namespace of this test's own.
     let outside = Outside::start();
-    apply(
-        &cluster,
+    cluster.apply(
         &json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "caller", "namespace": "default"}, "spec": {
         "restartPolicy": "Never", "terminationGracePeriodSeconds": 0,
         "containers": [{"name": "main", "image": test_image(), "imagePullPolicy": "Never", "command": ["python3", "-c",

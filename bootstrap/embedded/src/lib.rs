@@ -57,7 +57,7 @@ mod system_images;
 mod up;
 mod watch;
 
-pub use assets::{AssetSource, KUBERNETES_VERSION, Releases, fetch as fetch_assets};
+pub use assets::{AssetSource, Releases, fetch as fetch_assets};
 pub use config::{Cancel, ClusterConfig, Existing, Roots};
 pub use down::{Report, down};
 pub use error::Error;

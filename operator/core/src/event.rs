@@ -4,6 +4,8 @@ use crds::v1alpha1::{
     ConditionType, E2ETestStatus, JobReference, RunReason, TestReason, TestState, TestStatus, find,
 };
 
+use crate::decide::is_finished;
+
 /// An event about the run, for the shell to publish.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EventDraft {
@@ -93,10 +95,7 @@ fn of_test(before: Option<&TestStatus>, test: &TestStatus) -> Option<EventDraft>
 
 /// The run is over.
 fn finished(old: &E2ETestStatus, new: &E2ETestStatus) -> Option<EventDraft> {
-    let is_true = |status: &E2ETestStatus| {
-        find(&status.conditions, ConditionType::Finished).is_some_and(|condition| condition.status == "True")
-    };
-    if is_true(old) || !is_true(new) {
+    if is_finished(old) || !is_finished(new) {
         return None;
     }
     let condition = find(&new.conditions, ConditionType::Succeeded)?;

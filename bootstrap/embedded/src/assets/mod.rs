@@ -23,7 +23,6 @@ use crate::{
 };
 
 pub use download::Releases;
-pub use versions::KUBERNETES_VERSION;
 pub(crate) use versions::{COREDNS, ETCD, KUBERNETES, Set};
 
 /// How long making a set may take, here or in another process.

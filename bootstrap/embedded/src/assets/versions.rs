@@ -23,8 +23,6 @@ pub(crate) const KUBERNETES: Set = Set {
         "kubelet",
     ],
 };
-/// The version of Kubernetes that clusters have.
-pub const KUBERNETES_VERSION: &str = KUBERNETES.version;
 /// Its database.
 pub(crate) const ETCD: Set = Set { name: "etcd", version: "v3.6.16", programs: &["etcd"] };
 /// Its DNS server.
