@@ -44,6 +44,13 @@ pub mod label {
     pub const PIPELINE_ACCESS: &str = "e2e.kubeflow.org/pipeline-access";
 }
 
+/// Annotations.
+pub mod annotation {
+    /// On an `E2ETest`: which invocation of `kfe2e` made it, so that an answer that got lost on the way is not taken for
+    /// somebody else's object.
+    pub const INVOCATION: &str = "e2e.kubeflow.org/invocation";
+}
+
 /// Kubeflow's own names that a run relies on.
 pub mod kubeflow {
     /// Prefix of the annotation by which the PodDefault webhook records what it injected; the PodDefault's name follows,

@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         trial("an operator that is killed loses nothing", &runtime, &shared, operator_restarts),
         trial("deleting a run removes what it made", &runtime, &shared, deletion_cascades),
         trial("who may not create pods may not have them created", &runtime, &shared, confused_deputy),
+        trial("a run leaves a cluster of its name alone", &runtime, &shared, name_is_taken),
     ];
     run(trials, || shared.remove())
 }
@@ -366,4 +367,20 @@ async fn confused_deputy(shared: Arc<Shared>) {
     let refused = cluster.kubectl(&[&create[..], &["--as", "eve"]].concat());
     assert_eq!(refused.code, Some(1), "{}", refused.stdout);
     assert!(refused.stderr.contains("you may not create pods in namespace"), "{}", refused.stderr);
+}
+
+async fn name_is_taken(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let arguments =
+        ["run", "--cluster", "embedded", "--name", &cluster.name, "--kubeflow", "none", "--script"];
+    let script = folder.path().join("a.py");
+    std::fs::write(&script, "pass").unwrap();
+    let mut arguments: Vec<&str> = arguments.into();
+    arguments.extend([script.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    let ended = e2e_tests::program::run(&arguments, Duration::from_secs(20)).expect(4);
+    assert!(ended.stderr.contains(&format!("kfe2e down --name {}", cluster.name)), "{}", ended.stderr);
+    assert!(!out.exists(), "the output folder was made");
+    cluster.kubectl(&["get", "--raw", "/readyz"]).expect(0);
 }

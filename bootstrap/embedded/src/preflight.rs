@@ -11,7 +11,7 @@ use std::{
 
 use nix::unistd::Uid;
 
-use crate::{ClusterConfig, ClusterName, Error, Roots, cgroup, config::Layout, images};
+use crate::{ClusterConfig, ClusterName, Error, Existing, Roots, cgroup, config::Layout, existing, images};
 
 /// Programs and the Debian package that brings each.
 const CONTROL_PLANE_PROGRAMS: [(&str, &str); 6] = [
@@ -43,7 +43,7 @@ const CAP_SYS_RESOURCE: u32 = 24;
 /// Checks the request and the machine. Nothing is changed.
 pub fn preflight(config: &ClusterConfig) -> Result<(), Error> {
     let name = ClusterName::new(&config.name)?;
-    Layout::new(&config.roots, &name)?;
+    let layout = Layout::new(&config.roots, &name)?;
     if config.nodes > 1 {
         return Err(Error::Setting(format!("an embedded cluster has 0 or 1 nodes, not {}", config.nodes)));
     }
@@ -58,7 +58,12 @@ pub fn preflight(config: &ClusterConfig) -> Result<(), Error> {
     if !missing.is_empty() {
         return Err(missing_programs(&missing, find_program("apt-get").is_some()));
     }
-    cgroup::hierarchies().map(drop)
+    cgroup::hierarchies()?;
+    // A name that is taken is said before the caller makes anything; `up` looks again, under its lock.
+    if config.existing == Existing::Refuse {
+        existing::running(config, &layout)?;
+    }
+    Ok(())
 }
 
 /// Checks what a removal cannot do without. Programs are not among it: each step of [`down`](crate::down()) that

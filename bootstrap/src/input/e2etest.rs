@@ -84,7 +84,9 @@ fn is_object_name(name: &str) -> bool {
 
 /// The YAML reader draws the place under its message; the first line says all.
 fn first_line(error: &serde_saphyr::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    format!("not YAML: {}", line.strip_prefix("error: ").unwrap_or(line))
 }
 
 #[cfg(test)]

@@ -26,8 +26,11 @@ pub struct Common {
 pub fn notebook(path: &Path, common: &Common) -> Result<Test, Failure> {
     let text = read(path, "notebook")?;
     let bad = |what: String| Failure::usage(format!("{}: not a Jupyter notebook: {what}", path.display()));
-    let mut document: Value =
-        serde_json::from_str(&text).map_err(|error| bad(format!("invalid JSON: {error}")))?;
+    let mut document: Value = serde_json::from_str(&text).map_err(|error| {
+        let script = path.extension().is_some_and(|ending| ending != "ipynb");
+        let hint = if script { "; a script is given with --script" } else { "" };
+        bad(format!("invalid JSON: {error}{hint}"))
+    })?;
     match document.get("nbformat").and_then(Value::as_i64) {
         Some(4) => {}
         Some(version) => return Err(bad(format!("nbformat is {version}, and 4 is needed"))),

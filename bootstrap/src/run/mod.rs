@@ -1,8 +1,10 @@
 //! `kfe2e run`: up, install, deploy, test, collect, down; one file a stage.
 
 pub mod collect;
+pub mod create;
 pub mod deploy;
 pub mod install;
+pub mod operator_ready;
 pub mod outcome;
 pub mod plan;
 pub mod stages;

@@ -3,26 +3,25 @@
 use std::time::Duration;
 
 use crds::{
-    ExitCode, names,
+    ExitCode,
     run_event::Stage,
     v1alpha1::{ConditionType, E2ETest, E2ETestStatus, RunReason, TestState, find},
 };
 use futures::TryStreamExt as _;
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams},
     runtime::{WatchStreamExt as _, watcher::watch_object},
 };
 use tokio::time::{Instant, timeout_at};
 
-use super::stages::Figures;
+use super::{create::create, stages::Figures};
 use crate::{failure::Failure, progress::Progress};
 
 /// What the operator gets beyond the run's own timeout to say that it has passed.
 const GRACE: Duration = Duration::from_mins(2);
 
-/// How long the API server may take to accept the object.
-const CREATE_WITHIN: Duration = Duration::from_secs(30);
+/// How long the cluster may be out of reach: an API server that is restarted, or upgraded, comes back within this.
+const LOST_WITHIN: Duration = Duration::from_mins(5);
 
 /// Creates the `E2ETest` and waits until it is finished. `seen` holds the latest state, also when this is dropped.
 pub async fn test(
@@ -33,22 +32,7 @@ pub async fn test(
 ) -> Result<((), Figures), Failure> {
     let api: Api<E2ETest> = Api::all(client.clone());
     let name = e2etest.metadata.name.clone().unwrap_or_default();
-    let params = PatchParams::apply(names::INSTALL_FIELD_MANAGER);
-    let patch = Patch::Apply(e2etest);
-    let create = api.patch(&name, &params, &patch);
-    match tokio::time::timeout(CREATE_WITHIN, create).await {
-        Ok(Ok(created)) => *seen = Some(created),
-        Ok(Err(kube::Error::Api(status))) if status.is_invalid() => {
-            return Err(Failure::usage(format!("the API server refuses E2ETest {name}: {}", status.message)));
-        }
-        Ok(Err(error)) => return Err(Failure::infrastructure(format!("creating E2ETest {name}: {error}"))),
-        Err(_) => {
-            return Err(Failure::infrastructure(format!(
-                "creating E2ETest {name}: no answer within {} s",
-                CREATE_WITHIN.as_secs()
-            )));
-        }
-    }
+    *seen = Some(create(client, e2etest, progress).await?);
     let limit = e2etest.spec.timeout.get().map_err(|error| Failure::usage(error.to_string()))?;
     follow(api, &name, Instant::now() + limit + GRACE, progress, seen).await.map(|()| ((), Figures::new()))
 }
@@ -63,6 +47,7 @@ async fn follow(
 ) -> Result<(), Failure> {
     let mut events = Box::pin(watch_object(api, name).default_backoff());
     let mut shown = Vec::new();
+    let mut lost_since = None;
     loop {
         let object = match timeout_at(deadline, events.try_next()).await {
             Ok(Ok(Some(Some(object)))) => object,
@@ -71,6 +56,13 @@ async fn follow(
                 return Err(Failure::infrastructure(format!("the watch of E2ETest {name} ended")));
             }
             Ok(Err(error)) => {
+                let since = *lost_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= LOST_WITHIN {
+                    let minutes = LOST_WITHIN.as_secs() / 60;
+                    return Err(Failure::infrastructure(format!(
+                        "the cluster has not answered for {minutes} min: {error}"
+                    )));
+                }
                 progress.say(
                     Stage::Test,
                     format!("the connection to the cluster was lost and is sought again: {error}"),
@@ -86,6 +78,7 @@ async fn follow(
                 });
             }
         };
+        lost_since = None;
         let status = object.status.clone().unwrap_or_default();
         *seen = Some(object);
         for line in lines(&status) {
@@ -117,10 +110,9 @@ pub fn verdict(status: &E2ETestStatus) -> Option<(RunReason, String)> {
 /// What is worth a line: what the gate waits for, and each test that started or ended.
 fn lines(status: &E2ETestStatus) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(kubeflow) = &status.kubeflow {
-        let blocking = kubeflow.components.iter().find_map(|component| component.blocking.as_deref());
-        let cause = blocking.map(|blocking| format!(", waiting for {blocking}")).unwrap_or_default();
-        lines.push(format!("Kubeflow {} ready{cause}", kubeflow.summary));
+    let gate = find(&status.conditions, ConditionType::KubeflowReady);
+    if let Some(gate) = gate.filter(|_| status.kubeflow.is_some()) {
+        lines.push(format!("Kubeflow: {}", gate.message));
     }
     for test in &status.tests {
         let message = test.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();

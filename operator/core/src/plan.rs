@@ -9,7 +9,7 @@ use crds::{
 use jiff::Timestamp;
 
 use crate::{
-    attempt::{MAX_MESSAGE, not_served_sentence, state_of},
+    attempt::{FOR_POD, MAX_MESSAGE, not_served_sentence, state_of},
     clock::stamp,
     conditions::{Saying, Truth, set},
     effect::{Acted, Batch, Outcome},
@@ -110,7 +110,7 @@ fn settle_test(
         Outcome::Done => false,
         Outcome::JobCreated(job) => {
             entry.job = Some(job.clone());
-            entry.message = None;
+            entry.message = Some(FOR_POD.to_owned());
             false
         }
         Outcome::JobExists => true,

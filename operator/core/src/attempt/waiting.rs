@@ -26,6 +26,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How often to try again what was refused: people repair rights, quotas and namespaces while they look.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
+/// What a Job waits for first.
+pub(crate) const FOR_POD: &str = "waiting for the Job's pod to be created";
+
 /// When to look again at an attempt that has not started.
 pub(super) fn look_again(now: Timestamp) -> Timestamp {
     after(now, LOOK_AGAIN)
@@ -100,7 +103,7 @@ pub(super) fn without_pod(
             let message = format!("Job {}/{name} had no pod within {limit}", context.run.namespace);
             Judgement::Over(Ending::because(TestReason::StartTimedOut, message))
         }
-        None => Judgement::Waiting("waiting for the Job's pod to be created".to_owned()),
+        None => Judgement::Waiting(FOR_POD.to_owned()),
     }
 }
 

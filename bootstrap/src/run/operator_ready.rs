@@ -1,0 +1,147 @@
+//! Waits for the operator's Deployment, and says why it is not ready meanwhile.
+
+use std::time::Duration;
+
+use crds::{names, run_event::Stage};
+use futures::StreamExt as _;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use kube::{
+    Api, Client,
+    runtime::{WatchStreamExt as _, conditions::is_deployment_completed, wait::await_condition, watcher},
+};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::{failure::Failure, progress::Progress};
+
+/// How long the operator's Deployment may take to become ready.
+const READY_WITHIN: Duration = Duration::from_mins(5);
+
+/// How long its image may be refused before waiting longer makes no sense: a registry that is slow to answer has been
+/// asked several times by then.
+const IMAGE_WITHIN: Duration = Duration::from_mins(1);
+
+/// Waits until the operator is ready; ends early when its image cannot be had.
+pub async fn operator_ready(client: &Client, progress: &Progress) -> Result<(), Failure> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), names::SYSTEM_NAMESPACE);
+    let ready = await_condition(deployments, names::OPERATOR, is_deployment_completed());
+    let mut blocking = None;
+    let outcome = {
+        let watched = async {
+            tokio::select! {
+                ready = ready => ready.map(drop).map_err(|error| format!("waiting for the operator: {error}")),
+                why = no_image(client, progress, &mut blocking) => Err(why),
+            }
+        };
+        timeout_at(Instant::now() + READY_WITHIN, Box::pin(watched)).await
+    };
+    let late = |_| {
+        let (namespace, name, seconds) = (names::SYSTEM_NAMESPACE, names::OPERATOR, READY_WITHIN.as_secs());
+        let why = blocking.map_or_else(
+            || format!("see `kubectl describe pods -n {namespace}`"),
+            |blocking| blocking.to_string(),
+        );
+        Err(format!("Deployment {namespace}/{name} was not ready within {seconds} s: {why}"))
+    };
+    outcome.unwrap_or_else(late).map_err(Failure::infrastructure)
+}
+
+/// Follows the operator's pods; returns when their image has been refused for too long.
+async fn no_image(client: &Client, progress: &Progress, blocking: &mut Option<Blocking>) -> String {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), names::SYSTEM_NAMESPACE);
+    let mut pods = Box::pin(watcher(pods, watcher::Config::default()).default_backoff().applied_objects());
+    let mut give_up = None;
+    loop {
+        let pod = tokio::select! {
+            pod = pods.next() => pod,
+            () = sleep_until(give_up.unwrap_or_else(Instant::now)), if give_up.is_some() => {
+                let why = blocking.as_ref().map(ToString::to_string).unwrap_or_default();
+                return format!(
+                    "the operator cannot start: {why}; make the image pullable, or give a folder that holds it \
+                     with --images"
+                );
+            }
+        };
+        let said = match pod {
+            Some(Ok(pod)) => match Blocking::of(&pod) {
+                Some(found) => {
+                    if !found.is_image() {
+                        give_up = None;
+                    } else if give_up.is_none() {
+                        give_up = Some(Instant::now() + IMAGE_WITHIN);
+                    }
+                    let is_new = blocking.as_ref().is_none_or(|known| known.reason != found.reason);
+                    let line = is_new.then(|| format!("the operator is not ready: {found}"));
+                    *blocking = Some(found);
+                    line
+                }
+                None => None,
+            },
+            Some(Err(error)) => Some(format!("the operator's pods cannot be watched: {error}")),
+            // The watcher has no end; without it, the Deployment alone decides.
+            None => std::future::pending().await,
+        };
+        if let Some(line) = said {
+            progress.say(Stage::Deploy, line);
+        }
+    }
+}
+
+/// What keeps a pod's container from running.
+#[derive(Debug, Eq, PartialEq)]
+struct Blocking {
+    reason: String,
+    message: String,
+    image: String,
+}
+
+impl Blocking {
+    /// What the pod's first container waits for, unless it is only on its way.
+    fn of(pod: &Pod) -> Option<Self> {
+        let status = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
+        let waiting = status.state.as_ref()?.waiting.as_ref()?;
+        let reason = waiting.reason.clone()?;
+        if ["ContainerCreating", "PodInitializing"].contains(&reason.as_str()) {
+            return None;
+        }
+        let message = waiting.message.clone().unwrap_or_default();
+        Some(Self { reason, message, image: status.image.clone() })
+    }
+
+    /// Whether it is the image that cannot be had.
+    fn is_image(&self) -> bool {
+        self.reason.contains("Image")
+    }
+}
+
+impl std::fmt::Display for Blocking {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { reason, message, image } = self;
+        write!(formatter, "{reason} {message} (image {image})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn waiting(reason: &str) -> Pod {
+        serde_json::from_value(json!({"status": {"containerStatuses": [{
+            "name": "manager", "image": "a:1", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"waiting": {"reason": reason, "message": "no"}},
+        }]}}))
+        .unwrap()
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_had_blocks_and_a_container_on_its_way_does_not() {
+        assert_eq!(Blocking::of(&waiting("ContainerCreating")), None);
+        for reason in ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"] {
+            assert!(Blocking::of(&waiting(reason)).unwrap().is_image());
+        }
+        let crashing = Blocking::of(&waiting("CrashLoopBackOff")).unwrap();
+        assert!(!crashing.is_image());
+        assert_eq!(crashing.to_string(), "CrashLoopBackOff no (image a:1)");
+    }
+}
