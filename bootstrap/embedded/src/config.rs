@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{ClusterName, Error, assets::AssetSource};
+use crate::{ClusterName, Error, KubernetesVersion, assets::AssetSource};
 
 /// The two folders below which all clusters of this host live.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Cancel {
 /// What [`up`](crate::up()) does where a cluster of the name runs already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Existing {
-    /// Returns it, with the images loaded that it lacks.
+    /// Returns it, with the images loaded that it lacks. One of another version or with other parts is refused.
     #[default]
     Join,
     /// Fails with [`Error::AlreadyRunning`] and leaves it as it is, for callers that must have a cluster of their
@@ -65,6 +65,8 @@ pub enum Existing {
 pub struct ClusterConfig {
     /// Its name, see [`ClusterName`].
     pub name: String,
+    /// The version of Kubernetes that it runs.
+    pub kubernetes: KubernetesVersion,
     /// 1 for a whole cluster, 0 for a control plane alone.
     pub nodes: u8,
     /// Whether a control plane alone has a controller-manager too. A whole cluster always has one.
@@ -92,6 +94,7 @@ impl ClusterConfig {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
+            kubernetes: KubernetesVersion::default(),
             nodes: 1,
             controller_manager: true,
             existing: Existing::default(),

@@ -14,9 +14,23 @@ use crate::{
 /// How long a cluster that runs already may take to call itself ready, on a machine that is busy.
 const HEALTH_LIMIT: Duration = Duration::from_secs(10);
 
-/// The state of a cluster that runs, if one does. Without any record of its completion, or with neither etcd nor
-/// an API server, there is nothing that could be anybody's: that is no cluster but what is left of one.
+/// The state of a cluster that runs, if one does: it is what is asked for, and healthy.
 pub(crate) fn running(config: &ClusterConfig, layout: &Layout) -> Result<Option<State>, Error> {
+    let Some((state, dead)) = found(config, layout)? else { return Ok(None) };
+    if !dead.is_empty() {
+        let ended = dead.iter().map(|component| component.name()).collect::<Vec<_>>().join(", ");
+        return Err(unhealthy(layout, format!("{ended} ended; logs are in {}", layout.logs().display())));
+    }
+    await_health(config, layout, &state.binaries).map(|()| Some(state))
+}
+
+/// The state of a cluster that is what is asked for, and those of its parts that live no more. Without any record
+/// of its completion, or with neither etcd nor an API server, there is nothing that could be anybody's: that is
+/// no cluster but what is left of one.
+pub(crate) fn found(
+    config: &ClusterConfig,
+    layout: &Layout,
+) -> Result<Option<(State, Vec<Component>)>, Error> {
     let Some(state) = State::read(layout)?.filter(|state| state.complete) else { return Ok(None) };
     let kept =
         ClusterConfig { nodes: state.nodes, controller_manager: state.controller_manager, ..config.clone() };
@@ -28,19 +42,23 @@ pub(crate) fn running(config: &ClusterConfig, layout: &Layout) -> Result<Option<
     if config.existing == Existing::Refuse {
         return Err(Error::AlreadyRunning { name: layout.name.to_string() });
     }
-    if kept.components() != config.components() {
-        return Err(Error::Setting(format!(
-            "cluster `{name}` runs already with {} node(s){}: end it first with `kfe2e down --name {name}`",
-            state.nodes,
-            if state.controller_manager { "" } else { " and without a controller-manager" },
-            name = layout.name,
-        )));
+    if let Some(other) = difference(&state, &kept, config) {
+        let name = &layout.name;
+        let reason = format!("cluster `{name}` runs already {other}");
+        return Err(Error::Setting(format!("{reason}: end it first with `kfe2e down --name {name}`")));
     }
-    if !dead.is_empty() {
-        let ended = dead.iter().map(|component| component.name()).collect::<Vec<_>>().join(", ");
-        return Err(unhealthy(layout, format!("{ended} ended; logs are in {}", layout.logs().display())));
+    Ok(Some((state, dead)))
+}
+
+/// In what the running cluster, which was `kept` as its record says, is another than the one that is asked for.
+fn difference(state: &State, kept: &ClusterConfig, asked: &ClusterConfig) -> Option<String> {
+    if state.kubernetes != asked.kubernetes.release() {
+        return Some(format!("with Kubernetes {} and not {}", state.kubernetes, asked.kubernetes));
     }
-    await_health(config, layout, &state.binaries).map(|()| Some(state))
+    (kept.components() != asked.components()).then(|| {
+        let lacks = if state.controller_manager { "" } else { " and without a controller-manager" };
+        format!("with {} node(s){lacks}", state.nodes)
+    })
 }
 
 /// The parts of a cluster that live no more; `None` where what all others need is gone, and so the cluster.
@@ -85,7 +103,7 @@ fn await_health(config: &ClusterConfig, layout: &Layout, binaries: &Path) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ClusterName;
+    use crate::{ClusterName, KubernetesVersion};
 
     #[test]
     fn a_cluster_is_gone_only_without_etcd_and_without_an_api_server() {
@@ -96,6 +114,27 @@ mod tests {
         assert_eq!(dead(&[Component::Etcd]).map(|parts| parts.len()), Some(all.len() - 1));
         let without_proxy: Vec<_> = all.into_iter().filter(|part| *part != Component::Proxy).collect();
         assert_eq!(dead(&without_proxy), Some(vec![Component::Proxy]));
+    }
+
+    #[test]
+    fn a_running_cluster_of_another_version_or_with_other_parts_is_not_the_one_asked_for() {
+        let state = State {
+            subnet: 0,
+            nodes: 1,
+            controller_manager: true,
+            kubernetes: "v1.33.13".into(),
+            binaries: "/b".into(),
+            complete: true,
+        };
+        let kept = ClusterConfig::new("a");
+        let old = ClusterConfig { kubernetes: KubernetesVersion::V1_33, ..kept.clone() };
+        assert_eq!(difference(&state, &kept, &old), None);
+        assert_eq!(
+            difference(&state, &kept, &ClusterConfig::new("a")).unwrap(),
+            "with Kubernetes v1.33.13 and not v1.36.3"
+        );
+        let alone = ClusterConfig { kubernetes: old.kubernetes, ..ClusterConfig::control_plane("a") };
+        assert_eq!(difference(&state, &kept, &alone).unwrap(), "with 1 node(s)");
     }
 
     #[test]

@@ -244,7 +244,7 @@ impl<'a> Maker<'a> {
         subnet: Subnet,
     ) -> Result<(), Error> {
         let v1 = cgroup::is_v1(&cgroup::hierarchies()?);
-        let config = node::kubelet(&self.layout, pki, v1).to_string();
+        let config = node::kubelet(self.config.kubernetes, &self.layout, pki, v1).to_string();
         write_config(&self.layout.config().join("kubelet.json"), &config)?;
         let kubelet = self.command(Component::Kubelet, node::kubelet_flags(&self.layout, subnet));
         let kubelet = namespace::join(&self.layout, runtime, kubelet);

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::{
+    KubernetesVersion,
     address::{DNS_SERVICE, NODE_PODS, Subnet},
     config::{Component, Layout},
     control_plane::kubeconfig,
@@ -90,7 +91,7 @@ pub(crate) fn cni(layout: &Layout, mtu: u32) -> Value {
 }
 
 /// kubelet's configuration.
-pub(crate) fn kubelet(layout: &Layout, pki: &Pki, cgroup_v1: bool) -> Value {
+pub(crate) fn kubelet(version: KubernetesVersion, layout: &Layout, pki: &Pki, cgroup_v1: bool) -> Value {
     let mut config = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -123,8 +124,7 @@ pub(crate) fn kubelet(layout: &Layout, pki: &Pki, cgroup_v1: bool) -> Value {
         "serializeImagePulls": false,
         "maxPods": 250,
     });
-    if cgroup_v1 {
-        // kubelet refuses version 1 from 1.35 on unless told otherwise.
+    if cgroup_v1 && version.refuses_cgroup_v1() {
         config["failCgroupV1"] = Value::Bool(false);
     }
     config
@@ -167,11 +167,19 @@ mod tests {
     }
 
     #[test]
-    fn kubelet_has_the_clusters_cgroup_and_accepts_version_one_only_there() {
-        let one = kubelet(&layout(), &Pki::at("/pki"), true);
-        assert_eq!(one["cgroupRoot"], "/kfe2e-a");
-        assert_eq!(one["failCgroupV1"], false);
-        assert!(kubelet(&layout(), &Pki::at("/pki"), false).get("failCgroupV1").is_none());
+    fn every_kubelet_has_the_clusters_cgroup() {
+        for version in KubernetesVersion::ALL {
+            assert_eq!(kubelet(version, &layout(), &Pki::at("/pki"), true)["cgroupRoot"], "/kfe2e-a");
+        }
+    }
+
+    #[test]
+    fn only_a_kubelet_that_refuses_version_one_is_told_to_accept_it_and_only_there() {
+        let told =
+            |version, v1| kubelet(version, &layout(), &Pki::at("/pki"), v1).get("failCgroupV1").cloned();
+        assert_eq!(told(KubernetesVersion::V1_36, true), Some(Value::Bool(false)));
+        assert_eq!(told(KubernetesVersion::V1_36, false), None);
+        assert_eq!(told(KubernetesVersion::V1_33, true), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
 
 use nix::unistd::Uid;
 
-use crate::{ClusterConfig, ClusterName, Error, Existing, Roots, cgroup, config::Layout, existing, images};
+use crate::{ClusterConfig, ClusterName, Error, Roots, cgroup, config::Layout, existing, images};
 
 /// Programs and the Debian package that brings each.
 const CONTROL_PLANE_PROGRAMS: [(&str, &str); 6] = [
@@ -60,10 +60,7 @@ pub fn preflight(config: &ClusterConfig) -> Result<(), Error> {
     }
     cgroup::hierarchies()?;
     // A name that is taken is said before the caller makes anything; `up` looks again, under its lock.
-    if config.existing == Existing::Refuse {
-        existing::running(config, &layout)?;
-    }
-    Ok(())
+    existing::found(config, &layout).map(drop)
 }
 
 /// Checks what a removal cannot do without. Programs are not among it: each step of [`down`](crate::down()) that

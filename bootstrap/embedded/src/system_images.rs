@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use bootstrap_image::{Architecture, Entry, Image, Layer, minimal_root, write_layout};
 
-use crate::{Error, assets::COREDNS, config::Layout, pause};
+use crate::{Error, assets::Set, config::Layout, pause};
 
 /// The image of every pod's first process.
 pub(crate) const PAUSE_IMAGE: &str = "localhost/kfe2e/pause:1";
 
 /// The image of the cluster's DNS, called as upstream's.
 pub(crate) fn coredns_image() -> String {
-    format!("registry.k8s.io/coredns/coredns:{}", COREDNS.version)
+    format!("registry.k8s.io/coredns/coredns:{}", Set::CoreDns.version())
 }
 
 /// Writes both into a layout of the cluster's own and returns its folder.

@@ -3,9 +3,9 @@
 use std::{fs, net::Ipv4Addr, path::PathBuf, sync::mpsc, time::Duration};
 
 use crate::{
-    Cancel, ClusterConfig, ClusterName, Error, Progress, Step,
+    Cancel, ClusterConfig, ClusterName, Error, KubernetesVersion, Progress, Step,
     address::Subnet,
-    assets::{self, Errand, KUBERNETES},
+    assets::{self, Errand},
     config::Layout,
     disk,
     down::{lock_cluster, remove_empty_roots, sweep},
@@ -28,6 +28,8 @@ const LOAD_LIMIT: Duration = Duration::from_mins(15);
 pub struct Up {
     /// Its name.
     pub name: String,
+    /// The version of Kubernetes that it runs.
+    pub kubernetes: KubernetesVersion,
     /// The administrator's kubeconfig.
     pub kubeconfig: PathBuf,
     /// The `kubectl` that came with it.
@@ -54,9 +56,10 @@ pub struct Up {
     pub images: Vec<String>,
 }
 
-/// Makes the cluster, or returns it when it runs already, unless [`Existing::Refuse`](crate::Existing::Refuse) is asked for. What an
-/// interrupted attempt left is removed first; what this attempt made is removed when it fails or is cancelled.
-/// A cluster that runs is never removed here, healthy or not.
+/// Makes the cluster, or returns it when it runs already and is what is asked for, unless
+/// [`Existing::Refuse`](crate::Existing::Refuse) is asked for. What an interrupted attempt left is removed first;
+/// what this attempt made is removed when it fails or is cancelled. A cluster that runs is never removed here,
+/// healthy or not.
 pub fn up(config: &ClusterConfig, on: &mut dyn FnMut(Progress)) -> Result<Up, Error> {
     preflight(config)?;
     join_or_make(config, on).map_err(|reason| match remove_empty_roots(&config.roots) {
@@ -73,7 +76,7 @@ fn join_or_make(config: &ClusterConfig, on: &mut dyn FnMut(Progress)) -> Result<
         return join(config, &layout, &state, on);
     }
     let errand = Errand { cancel: &config.cancel, cluster: Some(&name) };
-    let binaries = assets::provide(&config.assets, config.nodes, errand, on)?;
+    let binaries = assets::provide(&config.assets, config.kubernetes, config.nodes, errand, on)?;
     // Another command may have made it meanwhile.
     let (_lock, found) = look(config, &layout, on)?;
     if let Some(state) = found {
@@ -89,7 +92,7 @@ fn join_or_make(config: &ClusterConfig, on: &mut dyn FnMut(Progress)) -> Result<
     let session = Session::new(watch, receive, on);
     let made = Maker::new(config, layout.clone(), binaries.clone()).make(session, &send);
     match made {
-        Ok((subnet, times)) => Ok(describe(&layout, binaries.kubectl(), subnet, Some(times))),
+        Ok((subnet, times)) => Ok(describe(config, &layout, binaries.kubectl(), subnet, Some(times))),
         Err(reason) => Err(give_up(config, &layout, reason)),
     }
 }
@@ -170,15 +173,22 @@ fn join(
     let watch = Watch::new(&layout.name, &config.cancel, config.timeout);
     let images =
         if config.images.is_empty() { Vec::new() } else { load(layout, &config.images, &watch, on)? };
-    let found = describe(layout, state.binaries.join("kubectl"), Subnet(state.subnet), None);
+    let found = describe(config, layout, state.binaries.join("kubectl"), Subnet(state.subnet), None);
     Ok(Up { images, ..found })
 }
 
-fn describe(layout: &Layout, kubectl: PathBuf, subnet: Subnet, times: Option<Times>) -> Up {
+fn describe(
+    config: &ClusterConfig,
+    layout: &Layout,
+    kubectl: PathBuf,
+    subnet: Subnet,
+    times: Option<Times>,
+) -> Up {
     let already_running = times.is_none();
     let times = times.unwrap_or_default();
     Up {
         name: layout.name.to_string(),
+        kubernetes: config.kubernetes,
         kubeconfig: layout.kubeconfig(),
         kubectl,
         endpoint: subnet.endpoint(),
@@ -200,7 +210,7 @@ pub(crate) fn promise(config: &ClusterConfig, subnet: Subnet, binaries: &assets:
         subnet: subnet.0,
         nodes: config.nodes,
         controller_manager: config.controller_manager || config.nodes > 0,
-        kubernetes: KUBERNETES.version.to_owned(),
+        kubernetes: config.kubernetes.release().to_owned(),
         binaries: binaries.kubernetes.clone(),
         complete: false,
     }

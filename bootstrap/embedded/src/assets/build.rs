@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use super::{COREDNS, ETCD, Errand, LIMIT, Set};
+use super::{Errand, KubernetesVersion, LIMIT, Set};
 use crate::{
     Error,
     command::{Input, Tool},
@@ -20,22 +20,30 @@ struct Module {
     package: &'static str,
 }
 
-const KUBERNETES_MODULE: Module = Module {
+// All that a module lists as its tools.
+const TOOLS: &str = "tool";
+const KUBERNETES_1_33: Module = Module {
     files: &[
-        ("go.mod", include_str!("../../modules/kubernetes/go.mod")),
-        ("go.sum", include_str!("../../modules/kubernetes/go.sum")),
+        ("go.mod", include_str!("../../modules/kubernetes-v1.33/go.mod")),
+        ("go.sum", include_str!("../../modules/kubernetes-v1.33/go.sum")),
     ],
-    // All that the module lists as its tools.
-    package: "tool",
+    package: TOOLS,
 };
-const ETCD_MODULE: Module = Module {
+const KUBERNETES_1_36: Module = Module {
+    files: &[
+        ("go.mod", include_str!("../../modules/kubernetes-v1.36/go.mod")),
+        ("go.sum", include_str!("../../modules/kubernetes-v1.36/go.sum")),
+    ],
+    package: TOOLS,
+};
+const ETCD: Module = Module {
     files: &[
         ("go.mod", include_str!("../../modules/etcd/go.mod")),
         ("go.sum", include_str!("../../modules/etcd/go.sum")),
     ],
     package: "go.etcd.io/etcd/server/v3",
 };
-const COREDNS_MODULE: Module = Module {
+const COREDNS: Module = Module {
     files: &[
         ("go.mod", include_str!("../../modules/coredns/go.mod")),
         ("go.sum", include_str!("../../modules/coredns/go.sum")),
@@ -46,7 +54,7 @@ const COREDNS_MODULE: Module = Module {
 
 /// Compiles a set into a folder. `why` says why it could not be had otherwise.
 pub(super) fn build(
-    set: &Set,
+    set: Set,
     into: &Path,
     errand: Errand<'_>,
     teller: &mut Teller<'_>,
@@ -89,7 +97,7 @@ pub(super) fn build(
     })
 }
 
-fn require_go(set: &Set, why: &str) -> Result<(), Error> {
+fn require_go(set: Set, why: &str) -> Result<(), Error> {
     Tool::new("go").arg("version").run().map(drop).map_err(|_| {
         Error::Assets(format!(
             "{} cannot be downloaded ({why}), and without Go it cannot be built: install Go 1.26 or newer, or \
@@ -99,34 +107,30 @@ fn require_go(set: &Set, why: &str) -> Result<(), Error> {
     })
 }
 
-fn module(set: &Set) -> Module {
-    if *set == ETCD {
-        ETCD_MODULE
-    } else if *set == COREDNS {
-        COREDNS_MODULE
-    } else {
-        KUBERNETES_MODULE
+const fn module(set: Set) -> Module {
+    match set {
+        Set::Kubernetes(KubernetesVersion::V1_33) => KUBERNETES_1_33,
+        Set::Kubernetes(KubernetesVersion::V1_36) => KUBERNETES_1_36,
+        Set::Etcd => ETCD,
+        Set::CoreDns => COREDNS,
     }
 }
 
 /// A single program is called as we call it; several go into the folder under their own names.
-fn output(set: &Set, into: &Path) -> std::path::PathBuf {
-    match set.programs {
+fn output(set: Set, into: &Path) -> std::path::PathBuf {
+    match set.programs() {
         [program] => into.join(program),
         _ => into.join(""),
     }
 }
 
 /// Kubernetes' programs refuse each other without a version, which only the linker can give them.
-fn linker_flags(set: &Set) -> String {
+fn linker_flags(set: Set) -> String {
     let mut flags = "-s -w".to_owned();
-    if set.programs.len() == 1 {
-        return flags;
-    }
-    let mut numbers = set.number().split('.');
-    let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+    let Set::Kubernetes(kubernetes) = set else { return flags };
+    let (version, (major, minor)) =
+        (kubernetes.release(), kubernetes.line().split_once('.').unwrap_or_default());
     for package in ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"] {
-        let version = set.version;
         for (variable, value) in
             [("gitVersion", version), ("gitMajor", major), ("gitMinor", minor), ("gitTreeState", "clean")]
         {
@@ -149,37 +153,52 @@ fn progress(log: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assets::KUBERNETES;
+
+    fn go_mod(set: Set) -> &'static str {
+        module(set).files[0].1
+    }
 
     #[test]
     fn module_files_have_the_versions_that_are_promised() {
-        for (set, path) in [
-            (&KUBERNETES, "k8s.io/kubernetes"),
-            (&ETCD, "go.etcd.io/etcd/server/v3"),
-            (&COREDNS, "github.com/coredns/coredns"),
-        ] {
-            let text = module(set).files[0].1;
-            assert!(text.contains(&format!("{path} {}", set.version)), "{path}");
+        let kubernetes =
+            KubernetesVersion::ALL.map(|version| (Set::Kubernetes(version), "k8s.io/kubernetes"));
+        let others = [(Set::Etcd, "go.etcd.io/etcd/server/v3"), (Set::CoreDns, "github.com/coredns/coredns")];
+        for (set, path) in kubernetes.into_iter().chain(others) {
+            assert!(go_mod(set).contains(&format!("{path} {}", set.version())), "{}", set.folder());
         }
-        let staging = KUBERNETES.version.replacen("v1", "v0", 1);
-        let replaces = KUBERNETES_MODULE.files[0].1.lines().filter(|line| line.contains("=>"));
-        assert!(replaces.clone().count() > 30 && replaces.clone().all(|line| line.ends_with(&staging)));
+    }
+
+    #[test]
+    fn all_of_kubernetes_is_of_one_version() {
+        for version in KubernetesVersion::ALL {
+            let staging = version.release().replacen("v1", "v0", 1);
+            let replaces: Vec<_> =
+                go_mod(Set::Kubernetes(version)).lines().filter(|line| line.contains("=>")).collect();
+            assert!(replaces.len() > 30, "{version}");
+            assert!(replaces.iter().all(|line| line.ends_with(&staging)), "{version}");
+        }
     }
 
     #[test]
     fn every_program_of_kubernetes_is_a_tool_of_its_module() {
-        let text = KUBERNETES_MODULE.files[0].1;
-        for program in KUBERNETES.programs {
-            assert!(text.contains(&format!("k8s.io/kubernetes/cmd/{program}\n")), "{program}");
+        for set in KubernetesVersion::ALL.map(Set::Kubernetes) {
+            for program in set.programs() {
+                let tool = format!("k8s.io/kubernetes/cmd/{program}\n");
+                assert!(go_mod(set).contains(&tool), "{program} of {}", set.folder());
+            }
         }
     }
 
     #[test]
     fn kubernetes_is_told_its_version() {
-        let flags = linker_flags(&KUBERNETES);
-        assert!(flags.contains("-X k8s.io/component-base/version.gitVersion=v1.36.3"));
-        assert!(flags.contains("-X k8s.io/client-go/pkg/version.gitMinor=36"));
-        assert_eq!(linker_flags(&ETCD), "-s -w");
+        for (version, number, minor) in
+            [(KubernetesVersion::V1_33, "v1.33.13", "33"), (KubernetesVersion::V1_36, "v1.36.3", "36")]
+        {
+            let flags = linker_flags(Set::Kubernetes(version));
+            assert!(flags.contains(&format!("-X k8s.io/component-base/version.gitVersion={number} ")));
+            assert!(flags.contains(&format!("-X k8s.io/client-go/pkg/version.gitMinor={minor} ")));
+        }
+        assert_eq!(linker_flags(Set::Etcd), "-s -w");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 use bootstrap_image::Architecture;
 use flate2::read::GzDecoder;
 
-use super::{COREDNS, ETCD, Errand, Set};
+use super::{Errand, Set};
 use crate::{Error, command::Input, digest, progress::Teller};
 
 /// How long a server may take to answer at all, in seconds: on a closed network this is what is lost.
@@ -51,7 +51,7 @@ struct Download {
 /// Fetches a set into a folder.
 pub(super) fn download(
     releases: &Releases,
-    set: &Set,
+    set: Set,
     into: &Path,
     errand: Errand<'_>,
     teller: &mut Teller<'_>,
@@ -62,28 +62,31 @@ pub(super) fn download(
     Ok(())
 }
 
-fn plan(releases: &Releases, set: &Set, architecture: Architecture) -> Vec<Download> {
-    let (version, arch) = (set.version, architecture.name());
-    if *set == ETCD {
-        let base = format!("{}/{version}", releases.etcd);
-        return vec![Download {
-            url: format!("{base}/etcd-{version}-linux-{arch}.tar.gz"),
-            checksums: format!("{base}/SHA256SUMS"),
-            program: "etcd",
-            packed: true,
-        }];
+fn plan(releases: &Releases, set: Set, architecture: Architecture) -> Vec<Download> {
+    let (version, arch) = (set.version(), architecture.name());
+    match set {
+        Set::Etcd => {
+            let base = format!("{}/{version}", releases.etcd);
+            vec![Download {
+                url: format!("{base}/etcd-{version}-linux-{arch}.tar.gz"),
+                checksums: format!("{base}/SHA256SUMS"),
+                program: "etcd",
+                packed: true,
+            }]
+        }
+        Set::CoreDns => {
+            let url = format!("{}/{version}/coredns_{}_linux_{arch}.tgz", releases.coredns, set.number());
+            vec![Download { checksums: format!("{url}.sha256"), url, program: "coredns", packed: true }]
+        }
+        Set::Kubernetes(_) => {
+            let base = format!("{}/{version}/bin/linux/{arch}", releases.kubernetes);
+            let file = |program| {
+                let url = format!("{base}/{program}");
+                Download { checksums: format!("{url}.sha256"), url, program, packed: false }
+            };
+            set.programs().iter().copied().map(file).collect()
+        }
     }
-    if *set == COREDNS {
-        let url = format!("{}/{version}/coredns_{}_linux_{arch}.tgz", releases.coredns, set.number());
-        return vec![Download { checksums: format!("{url}.sha256"), url, program: "coredns", packed: true }];
-    }
-    set.programs
-        .iter()
-        .map(|program| {
-            let url = format!("{}/{version}/bin/linux/{arch}/{program}", releases.kubernetes);
-            Download { checksums: format!("{url}.sha256"), url, program, packed: false }
-        })
-        .collect()
 }
 
 fn fetch(file: &Download, into: &Path, errand: Errand<'_>, teller: &mut Teller<'_>) -> Result<(), Error> {
@@ -174,21 +177,24 @@ mod tests {
     use flate2::{Compression, write::GzEncoder};
 
     use super::*;
-    use crate::{Cancel, Step, assets::KUBERNETES};
+    use crate::{Cancel, KubernetesVersion, Step};
 
     #[test]
     fn every_program_has_an_address() {
-        let urls = |set: &Set| -> Vec<String> {
+        let urls = |set: Set| -> Vec<String> {
             plan(&Releases::default(), set, Architecture::Arm64).into_iter().map(|file| file.url).collect()
         };
-        assert!(urls(&KUBERNETES).contains(&"https://dl.k8s.io/v1.36.3/bin/linux/arm64/kubelet".to_owned()));
-        assert_eq!(urls(&KUBERNETES).len(), KUBERNETES.programs.len());
+        for set in KubernetesVersion::ALL.map(Set::Kubernetes) {
+            let kubelet = format!("https://dl.k8s.io/{}/bin/linux/arm64/kubelet", set.version());
+            assert!(urls(set).contains(&kubelet));
+            assert_eq!(urls(set).len(), set.programs().len());
+        }
         assert_eq!(
-            urls(&ETCD),
+            urls(Set::Etcd),
             ["https://github.com/etcd-io/etcd/releases/download/v3.6.16/etcd-v3.6.16-linux-arm64.tar.gz"]
         );
         assert_eq!(
-            urls(&COREDNS),
+            urls(Set::CoreDns),
             ["https://github.com/coredns/coredns/releases/download/v1.14.7/coredns_1.14.7_linux_arm64.tgz"]
         );
     }
@@ -236,7 +242,7 @@ mod tests {
 
     fn try_coredns(checksum: impl FnOnce(&[u8]) -> String) -> (Result<(), Error>, tempfile::TempDir) {
         let archive = packed("coredns");
-        let name = &plan(&Releases::default(), &COREDNS, Architecture::host())[0].url;
+        let name = &plan(&Releases::default(), Set::CoreDns, Architecture::host())[0].url;
         let name = name.rsplit('/').next().unwrap().to_owned();
         let sums = format!("{}  {name}\n", checksum(&archive));
         let base = serve(vec![
@@ -248,7 +254,7 @@ mod tests {
         let mut on = |_| {};
         let mut teller = Teller::start(Step::Binaries, &mut on);
         let errand = Errand { cancel: &Cancel::default(), cluster: None };
-        (download(&releases, &COREDNS, dir.path(), errand, &mut teller), dir)
+        (download(&releases, Set::CoreDns, dir.path(), errand, &mut teller), dir)
     }
 
     #[test]
@@ -256,7 +262,7 @@ mod tests {
         let (result, dir) = try_coredns(digest::of_bytes);
         result.unwrap();
         assert_eq!(fs::read(dir.path().join("coredns")).unwrap(), b"program");
-        assert!(COREDNS.missing_in(dir.path()).is_empty());
+        assert!(Set::CoreDns.missing_in(dir.path()).is_empty());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
@@ -274,7 +280,7 @@ mod tests {
         let mut on = |_| {};
         let mut teller = Teller::start(Step::Binaries, &mut on);
         let errand = Errand { cancel: &Cancel::default(), cluster: None };
-        let refused = download(&releases, &COREDNS, dir.path(), errand, &mut teller);
+        let refused = download(&releases, Set::CoreDns, dir.path(), errand, &mut teller);
         assert!(refused.unwrap_err().to_string().contains("127.0.0.1:1"));
     }
 }

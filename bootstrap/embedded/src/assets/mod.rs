@@ -1,14 +1,15 @@
 //! The binaries of Kubernetes: where they come from, in the order of what is quickest.
 //!
 //! 1. A folder that the user names (`KFE2E_ASSETS`).
-//! 2. The cache, by version.
+//! 2. The cache.
 //! 3. The upstream releases, verified by their checksums, where they can be reached.
 //! 4. A build from their Go modules, by the module files that this crate carries.
 //!
-//! What 3 and 4 produce goes into the cache as a whole set or not at all.
+//! What 3 and 4 produce goes into the cache by its version, as a whole set or not at all.
 
 mod build;
 mod download;
+mod present;
 mod versions;
 
 use std::{
@@ -23,7 +24,10 @@ use crate::{
 };
 
 pub use download::Releases;
-pub(crate) use versions::{COREDNS, ETCD, KUBERNETES, Set};
+pub use versions::KubernetesVersion;
+pub(crate) use versions::Set;
+
+use present::{ask, lack, present};
 
 /// How long making a set may take, here or in another process.
 const LIMIT: Duration = Duration::from_hours(1);
@@ -31,7 +35,7 @@ const LIMIT: Duration = Duration::from_hours(1);
 /// Where binaries are looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssetSource {
-    /// A folder that has them: all flat, or in folders named by set and version.
+    /// A folder that has them: all flat and so of one version, or in folders named by set and version.
     pub given: Option<PathBuf>,
     /// The folder in which sets are kept by name and version.
     pub cache: PathBuf,
@@ -94,52 +98,64 @@ impl Errand<'_> {
     }
 }
 
-/// Finds, fetches or builds what a cluster with (or without) a node needs.
+/// Finds, fetches or builds what a cluster of this version with (or without) a node needs.
 pub(crate) fn provide(
     source: &AssetSource,
+    version: KubernetesVersion,
     nodes: u8,
     errand: Errand<'_>,
     on: &mut dyn FnMut(Progress),
 ) -> Result<Binaries, Error> {
     let mut teller = Teller::start(Step::Binaries, on);
-    let mut set = |set: &Set| provide_set(source, set, errand, &mut teller);
+    let mut set = |set: Set| provide_set(source, set, errand, &mut teller);
     let binaries = Binaries {
-        etcd: set(&ETCD)?,
-        coredns: if nodes > 0 { Some(set(&COREDNS)?) } else { None },
-        kubernetes: set(&KUBERNETES)?,
+        etcd: set(Set::Etcd)?,
+        coredns: if nodes > 0 { Some(set(Set::CoreDns)?) } else { None },
+        kubernetes: set(Set::Kubernetes(version))?,
     };
     teller.finish();
     Ok(binaries)
 }
 
-/// Fetches or builds everything that any cluster needs, without making one. Returns the folders.
+/// Fetches or builds everything that any cluster of the newest version needs, without making one. Returns the
+/// folders.
 pub fn fetch(
     source: &AssetSource,
     cancel: &Cancel,
     on: &mut dyn FnMut(Progress),
 ) -> Result<Vec<PathBuf>, Error> {
-    let Binaries { kubernetes, etcd, coredns } = provide(source, 1, Errand { cancel, cluster: None }, on)?;
+    fetch_of(KubernetesVersion::default(), source, cancel, on)
+}
+
+/// Fetches or builds everything that any cluster of this version needs, without making one. Returns the folders.
+pub fn fetch_of(
+    version: KubernetesVersion,
+    source: &AssetSource,
+    cancel: &Cancel,
+    on: &mut dyn FnMut(Progress),
+) -> Result<Vec<PathBuf>, Error> {
+    let errand = Errand { cancel, cluster: None };
+    let Binaries { kubernetes, etcd, coredns } = provide(source, version, 1, errand, on)?;
     Ok([Some(kubernetes), Some(etcd), coredns].into_iter().flatten().collect())
 }
 
 fn provide_set(
     source: &AssetSource,
-    set: &Set,
+    set: Set,
     errand: Errand<'_>,
     teller: &mut Teller<'_>,
 ) -> Result<PathBuf, Error> {
-    if let Some(folder) = existing(source, set) {
+    if let Some(folder) = present(source, set, ask) {
         return Ok(folder);
     }
     if let Some(given) = &source.given {
-        let missing = set.missing_in(given).join(", ");
-        teller.say(format!("{} lacks {missing} of {}: looking elsewhere", given.display(), set.folder()));
+        teller.say(format!("{}: looking elsewhere", lack(given, set)));
     }
     let lock = source.cache.join(format!("{}.lock", set.folder()));
     let busy = || teller.say(format!("another process makes {}; waiting for it", set.folder()));
     let _held = Lock::take(&lock, LIMIT, busy, &mut || errand.check(&set.folder()))?;
     // Whoever held the lock may have made it.
-    if let Some(folder) = existing(source, set) {
+    if let Some(folder) = present(source, set, ask) {
         return Ok(folder);
     }
     make(source, set, errand, teller)
@@ -149,7 +165,7 @@ fn provide_set(
 /// killed attempt left running may still write into its own.
 fn make(
     source: &AssetSource,
-    set: &Set,
+    set: Set,
     errand: Errand<'_>,
     teller: &mut Teller<'_>,
 ) -> Result<PathBuf, Error> {
@@ -183,7 +199,7 @@ fn remove_stale(source: &AssetSource, prefix: &str, place: &Path) -> Result<(), 
 
 fn download_or_build(
     source: &AssetSource,
-    set: &Set,
+    set: Set,
     into: &Path,
     errand: Errand<'_>,
     teller: &mut Teller<'_>,
@@ -200,45 +216,4 @@ fn download_or_build(
     };
     teller.say(format!("{} cannot be downloaded ({why}): building it from its Go module", set.folder()));
     build::build(set, into, errand, teller, &why)
-}
-
-/// The folder that has the whole set, if any.
-fn existing(source: &AssetSource, set: &Set) -> Option<PathBuf> {
-    let given =
-        source.given.iter().flat_map(|base| [base.join(set.folder()), base.join(set.name), base.clone()]);
-    given.chain([source.cache.join(set.folder())]).find(|folder| set.missing_in(folder).is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place(folder: &Path, programs: &[&str]) {
-        fs::create_dir_all(folder).unwrap();
-        for program in programs {
-            fs::write(folder.join(program), "x").unwrap();
-            fs::set_permissions(folder.join(program), fs::Permissions::from_mode(0o755)).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_given_folder_comes_before_the_cache_and_must_be_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        let source = AssetSource {
-            given: Some(dir.path().join("given")),
-            cache: dir.path().join("cache"),
-            releases: None,
-        };
-        assert_eq!(existing(&source, &ETCD), None);
-        let cached = source.cache.join(ETCD.folder());
-        place(&cached, ETCD.programs);
-        assert_eq!(existing(&source, &ETCD), Some(cached));
-        let given = dir.path().join("given");
-        place(&given, ETCD.programs);
-        assert_eq!(existing(&source, &ETCD), Some(given.clone()));
-        place(&given, &["kubelet"]);
-        assert_eq!(existing(&source, &KUBERNETES), None);
-        place(&given.join(KUBERNETES.folder()), KUBERNETES.programs);
-        assert_eq!(existing(&source, &KUBERNETES), Some(given.join(KUBERNETES.folder())));
-    }
 }
