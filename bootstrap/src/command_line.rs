@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crds::v1alpha1::PositiveDuration;
 
 use crate::{
-    cluster::{ClusterKind, ClusterSettings},
+    cluster::{ClusterKind, ClusterSettings, ExistingArgs, KindArgs, Microk8sArgs, Picked, pick},
     progress::Output,
 };
 
@@ -46,25 +46,52 @@ pub enum Command {
 /// Which cluster.
 #[derive(Args, Clone, Debug)]
 pub struct ClusterArgs {
-    /// Kind of cluster.
-    #[arg(long, value_enum, default_value_t)]
-    pub cluster: ClusterKind,
+    /// Kind of cluster [default: kind where Docker or Podman answers, else embedded].
+    #[arg(long, value_enum)]
+    pub cluster: Option<ClusterKind>,
     /// Name of the cluster: a DNS label; clusters of other names live beside it.
     #[arg(long, default_value = "kfe2e", value_name = "NAME")]
     pub name: String,
+    /// Version of Kubernetes, such as 1.36 [default: the newest that the kind of cluster has].
+    #[arg(long, value_name = "VERSION")]
+    pub kubernetes_version: Option<String>,
+    /// Flags of one kind.
+    #[command(flatten)]
+    pub for_kind: KindArgs,
+    /// Flags of one kind.
+    #[command(flatten)]
+    pub for_microk8s: Microk8sArgs,
+    /// Flags of one kind.
+    #[command(flatten)]
+    pub for_existing: ExistingArgs,
 }
 
 impl ClusterArgs {
-    /// Settings of the cluster with so many nodes and these images.
-    pub fn settings(&self, nodes: u8, images: &[PathBuf]) -> ClusterSettings {
+    /// Settings of a cluster of this kind with so many nodes and these images.
+    pub fn settings(&self, kind: ClusterKind, nodes: u8, images: &[PathBuf]) -> ClusterSettings {
         ClusterSettings {
-            kind: self.cluster,
+            kind,
             name: self.name.clone(),
             nodes,
+            kubernetes_version: self.kubernetes_version.clone(),
             images: images.to_vec(),
             must_be_new: false,
             failure_logs: Path::new("kfe2e-results").join(&self.name),
+            for_kind: self.for_kind.clone(),
+            for_microk8s: self.for_microk8s.clone(),
+            for_existing: self.for_existing.clone(),
         }
+    }
+
+    /// The kind that was asked for, or the one that fits this machine, with what to say about it.
+    pub fn kind(&self) -> (ClusterKind, Option<String>) {
+        self.cluster.map_or_else(
+            || {
+                let Picked { kind, because } = pick();
+                (kind, Some(because))
+            },
+            |kind| (kind, None),
+        )
     }
 }
 
@@ -98,6 +125,9 @@ pub struct RunArgs {
     /// Folder for the results; must be empty or absent [default: kfe2e-results/TIME].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Number of nodes.
+    #[arg(long, default_value_t = 1)]
+    pub nodes: u8,
     /// When to keep the cluster.
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     pub keep: Keep,
@@ -127,8 +157,8 @@ pub struct UpArgs {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
-    /// Number of nodes; 0 is a control plane alone, for tests of the API.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
+    /// Number of nodes; 0 is a control plane alone, for tests of the API (embedded only).
+    #[arg(long, default_value_t = 1)]
     pub nodes: u8,
     /// Folder with OCI layouts to load; may be repeated.
     #[arg(long, value_name = "DIR", env = "KFE2E_IMAGES", value_delimiter = ':')]
@@ -156,7 +186,7 @@ pub enum ImageCommand {
     Load {
         /// Which cluster.
         #[command(flatten)]
-        cluster: ClusterArgs,
+        cluster: Box<ClusterArgs>,
         /// Folder of the layout.
         folder: PathBuf,
     },

@@ -10,6 +10,7 @@ pub mod interrupt;
 pub mod manifests;
 pub mod progress;
 pub mod run;
+pub mod tool;
 
 use clap::Parser as _;
 use crds::ExitCode;

@@ -20,7 +20,10 @@ pub struct Embedded {
 
 impl Embedded {
     /// The cluster that the settings ask for.
-    pub fn new(settings: &ClusterSettings) -> Self {
+    pub fn new(settings: &ClusterSettings) -> Result<Self, Failure> {
+        if settings.kubernetes_version.is_some() {
+            return Err(Failure::usage("--kubernetes-version: not there yet"));
+        }
         let cancel = Cancel::default();
         let config = ClusterConfig {
             nodes: settings.nodes,
@@ -31,7 +34,7 @@ impl Embedded {
             failure_logs: Some(settings.failure_logs.clone()),
             ..ClusterConfig::new(&settings.name)
         };
-        Self { config, cancel }
+        Ok(Self { config, cancel })
     }
 }
 
@@ -57,7 +60,12 @@ impl Cluster for Embedded {
         ];
         let figures =
             figures.into_iter().filter_map(|(name, took)| Some((name.to_owned(), took?.as_secs_f64())));
-        Ok(Created { kubeconfig: up.kubeconfig, figures: figures.collect::<BTreeMap<_, _>>() })
+        Ok(Created {
+            kubeconfig: up.kubeconfig,
+            context: None,
+            lasting: false,
+            figures: figures.collect::<BTreeMap<_, _>>(),
+        })
     }
 
     fn interrupt(&self) {

@@ -15,7 +15,8 @@ use crate::{cluster, command_line::ClusterArgs, failure::Failure};
 /// Loads the images of a layout into a running cluster.
 pub fn load(cluster: &ClusterArgs, folder: &Path) -> Result<ExitCode, Failure> {
     bootstrap_image::list(folder).map_err(|error| Failure::usage(error.to_string()))?;
-    let cluster = cluster::of(&cluster.settings(1, &[]));
+    let (kind, _) = cluster.kind();
+    let cluster = cluster::of(&cluster.settings(kind, 1, &[]))?;
     cluster.check()?;
     cluster.load_images(&[folder.to_owned()], &mut |line| tell(&line))?;
     Ok(ExitCode::Succeeded)

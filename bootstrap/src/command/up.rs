@@ -8,19 +8,27 @@ use crate::{
     failure::Failure,
     interrupt::Interrupt,
     progress::{Output, Progress},
-    run::{stages::Stops, up::interruptible},
+    run::{
+        stages::Stops,
+        up::{checked, interruptible},
+    },
 };
 use crds::{ExitCode, run_event::Stage, run_result::StageResult};
 
 /// Makes a cluster, or finds it running. What is half made when it fails or is interrupted is removed again.
 pub async fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
-    let cluster: Arc<dyn Cluster> = Arc::from(cluster::of(&args.cluster.settings(args.nodes, &args.images)));
-    cluster.check()?;
+    let (kind, because) = args.cluster.kind();
+    let cluster: Arc<dyn Cluster> =
+        Arc::from(cluster::of(&args.cluster.settings(kind, args.nodes, &args.images))?);
+    checked(&cluster).await?;
     let interrupt =
         Interrupt::listen().map_err(|error| Failure::infrastructure(format!("signals: {error}")))?;
     let (progress, drawing) = Progress::start(args.output);
     let begin = Instant::now();
     progress.started(Stage::Up);
+    if let Some(because) = because {
+        progress.say(Stage::Up, because);
+    }
     let stops = Stops::without_deadline(interrupt);
     let outcome =
         interruptible(&cluster, &stops, &progress, Stage::Up, |cluster, say| cluster.create(say)).await;

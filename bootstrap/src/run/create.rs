@@ -49,7 +49,9 @@ pub async fn create(client: &Client, e2etest: &E2ETest, progress: &Progress) -> 
         };
         if Instant::now() + PAUSE >= deadline {
             let seconds = WITHIN.as_secs();
-            return Err(Failure::infrastructure(format!("creating E2ETest {name}: {why} (tried for {seconds} s)")));
+            return Err(Failure::infrastructure(format!(
+                "creating E2ETest {name}: {why} (tried for {seconds} s)"
+            )));
         }
         if why != said {
             progress.say(Stage::Test, format!("creating E2ETest {name} is tried again: {why}"));

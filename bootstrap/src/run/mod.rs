@@ -31,7 +31,7 @@ use self::{
     up::Ready,
 };
 use crate::{
-    cluster::{self, Cluster, ClusterSettings},
+    cluster::{self, Cluster, ClusterKind, ClusterSettings},
     command_line::{Keep, RunArgs},
     failure::Failure,
     interrupt::Interrupt,
@@ -54,22 +54,24 @@ pub struct Reached {
 /// Runs everything; the exit code is the verdict.
 pub async fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let start_time = Timestamp::now();
-    let plan = Plan::new(args, start_time)?;
+    let mut plan = Plan::new(args, start_time)?;
     let limit = args.timeout.get().map_err(|error| Failure::usage(format!("--timeout: {error}")))?;
+    let (kind, because) = args.cluster.kind();
+    plan.cluster_because = because;
     let settings = ClusterSettings {
         must_be_new: true,
         failure_logs: plan.out.join("cluster"),
-        ..args.cluster.settings(1, &args.images)
+        ..args.cluster.settings(kind, args.nodes, &args.images)
     };
-    let cluster: Arc<dyn Cluster> = Arc::from(cluster::of(&settings));
-    cluster.check()?;
+    let cluster: Arc<dyn Cluster> = Arc::from(cluster::of(&settings)?);
+    up::checked(&cluster).await?;
     prepare_folder(&plan.out)?;
     let interrupt =
         Interrupt::listen().map_err(|error| Failure::infrastructure(format!("signals: {error}")))?;
     let (progress, drawing) = Progress::start(args.output);
     let mut stages = Stages::new(progress.clone(), interrupt, limit);
 
-    let mut reached = Reached { environment: asked_for(args), ..Reached::default() };
+    let mut reached = Reached { environment: asked_for(args, kind), ..Reached::default() };
     let stopped = Box::pin(forward(&mut stages, &plan, &cluster, &mut reached)).await.err();
     let results = collect::collect(&mut stages, &cluster, &reached, &plan.out).await;
     let succeeded = stopped.is_none() && verdict(&reached) == Some(RunReason::TestsPassed);
@@ -125,9 +127,9 @@ async fn forward(
 }
 
 /// What the flags say of what runs.
-fn asked_for(args: &RunArgs) -> BTreeMap<String, String> {
+fn asked_for(args: &RunArgs, kind: ClusterKind) -> BTreeMap<String, String> {
     BTreeMap::from([
-        ("cluster".into(), format!("{:?}", args.cluster.cluster).to_lowercase()),
+        ("cluster".into(), kind.to_string()),
         ("kubeflow".into(), args.kubeflow.clone()),
         ("operator image".into(), format!("{}:{}", names::IMAGE_REPOSITORY, env!("CARGO_PKG_VERSION"))),
     ])

@@ -42,6 +42,8 @@ pub struct Plan {
     pub out: PathBuf,
     /// When the cluster stays.
     pub keep: Keep,
+    /// Why this kind of cluster, when nobody asked for it.
+    pub cluster_because: Option<String>,
 }
 
 impl Plan {
@@ -68,7 +70,7 @@ impl Plan {
         let out = args.out.clone().unwrap_or_else(|| {
             Path::new("kfe2e-results").join(now.strftime("%Y-%m-%dT%H-%M-%SZ").to_string())
         });
-        let plan = Self { kubeflow, file, args: args.clone(), out, keep: args.keep };
+        let plan = Self { kubeflow, file, args: args.clone(), out, keep: args.keep, cluster_because: None };
         // The objects of Kubeflow decide nothing that could make the E2ETest invalid.
         plan.e2etest(&[])?;
         Ok(plan)

@@ -39,6 +39,9 @@ pub struct Ready {
 pub async fn up(stages: &mut Stages, cluster: &Arc<dyn Cluster>, plan: &Plan) -> Result<Ready, Failure> {
     let (stops, progress) = (stages.stops(), stages.progress.clone());
     let work = async {
+        if let Some(because) = &plan.cluster_because {
+            progress.say(Stage::Up, because.clone());
+        }
         let kubeflow = render(cluster, plan, &stops, &progress).await?;
         let e2etest = plan.e2etest(&kubeflow)?;
         let created =
@@ -47,6 +50,13 @@ pub async fn up(stages: &mut Stages, cluster: &Arc<dyn Cluster>, plan: &Plan) ->
         Ok((Ready { kubeflow, e2etest, created }, figures))
     };
     stages.run_to_end(Stage::Up, work).await
+}
+
+/// Whether the cluster can be had, found without a side effect.
+pub async fn checked(cluster: &Arc<dyn Cluster>) -> Result<(), Failure> {
+    let cluster = Arc::clone(cluster);
+    let check = move || cluster.check().map_err(anyhow::Error::from);
+    joined(spawn_blocking(check).await)
 }
 
 /// The objects of Kubeflow.
@@ -98,7 +108,8 @@ pub async fn interruptible<T: Send + 'static>(
 pub async fn client(created: &Created) -> Result<Client, Failure> {
     let kubeconfig = Kubeconfig::read_from(&created.kubeconfig)
         .map_err(|error| Failure::infrastructure(format!("{}: {error}", created.kubeconfig.display())))?;
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+    let options = KubeConfigOptions { context: created.context.clone(), ..KubeConfigOptions::default() };
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
         .map_err(|error| Failure::infrastructure(format!("{}: {error}", created.kubeconfig.display())))?;
     config.default_retry = false;

@@ -1,0 +1,114 @@
+//! Which clusters are ours, written down before anything of them is made, so that the next `down` knows what it may remove.
+//!
+//! `$XDG_STATE_HOME/kfe2e/KIND/NAME/`, or below `~/.local/state`. An embedded cluster has no record: it asks the host.
+
+use std::{
+    env, fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, anyhow};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::ClusterKind;
+
+/// The record of one cluster.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Record {
+    folder: PathBuf,
+}
+
+impl Record {
+    /// The record of the cluster of this kind and name, which must be a DNS label.
+    pub fn of(kind: ClusterKind, name: &str) -> Self {
+        let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let state = folder("XDG_STATE_HOME")
+            .or_else(|| folder("HOME").map(|home| home.join(".local/state")))
+            .unwrap_or_else(|| PathBuf::from("/var/lib"));
+        Self::below(&state.join("kfe2e"), kind, name)
+    }
+
+    /// The record of a cluster below this folder.
+    pub fn below(root: &Path, kind: ClusterKind, name: &str) -> Self {
+        Self { folder: root.join(kind.as_str()).join(name) }
+    }
+
+    /// Whether there is one: a cluster of ours, whole or half made.
+    pub fn exists(&self) -> bool {
+        self.path().is_file()
+    }
+
+    /// A file beside it, such as the kubeconfig; readable by its owner alone, as the folder is.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Writes it, at once or not at all.
+    pub fn write<T: Serialize>(&self, facts: &T) -> anyhow::Result<()> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)
+            .with_context(|| format!("making {}", self.folder.display()))?;
+        let text = serde_json::to_vec_pretty(facts)?;
+        let partial = self.folder.join("record.json.partial");
+        let written = fs::File::create(&partial).and_then(|mut file| {
+            file.write_all(&text)?;
+            file.sync_all()
+        });
+        written
+            .and_then(|()| fs::rename(&partial, self.path()))
+            .with_context(|| format!("writing {}", self.path().display()))
+    }
+
+    /// Reads it; `None` where there is none.
+    pub fn read<T: DeserializeOwned>(&self) -> anyhow::Result<Option<T>> {
+        let place = self.path();
+        match fs::read(&place) {
+            Ok(text) => {
+                let facts = serde_json::from_slice(&text);
+                facts.map(Some).map_err(|error| anyhow!("{}: {error}", place.display()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(anyhow!("{}: {error}", place.display())),
+        }
+    }
+
+    /// Removes it with all its files; the last step of a removal.
+    pub fn remove(&self) -> anyhow::Result<()> {
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(anyhow!("removing {}: {error}", self.folder.display()))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join("record.json")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_record_is_private_and_goes_with_all_its_files() {
+        let root = tempfile::tempdir().unwrap();
+        let record = Record::below(root.path(), ClusterKind::Kind, "a");
+        assert_eq!(record.read::<u8>().unwrap(), None);
+        record.write(&7).unwrap();
+        assert_eq!((record.exists(), record.read().unwrap()), (true, Some(7)));
+        let mode = fs::metadata(record.file("")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        fs::write(record.file("kubeconfig"), "secret").unwrap();
+        record.remove().unwrap();
+        record.remove().unwrap();
+        assert!(!record.exists() && !record.file("kubeconfig").exists());
+    }
+}
