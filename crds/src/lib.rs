@@ -4,6 +4,7 @@
 
 pub mod exit_code;
 pub mod frame;
+pub mod inventory;
 pub mod names;
 pub mod run_event;
 pub mod run_result;

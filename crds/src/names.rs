@@ -32,6 +32,8 @@ pub mod label {
     pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
     /// Value of [`MANAGED_BY`].
     pub const MANAGED_BY_VALUE: &str = "kubeflow-e2e";
+    /// Version of this project, on the CRD.
+    pub const VERSION: &str = "app.kubernetes.io/version";
     /// Name of the `E2ETest`.
     pub const RUN: &str = "e2e.kubeflow.org/run";
     /// UID of the `E2ETest`; the PodDefault of a run selects by it, so that it can never touch another pod.
@@ -49,6 +51,8 @@ pub mod annotation {
     /// On an `E2ETest`: which invocation of `kfe2e` made it, so that an answer that got lost on the way is not taken for
     /// somebody else's object.
     pub const INVOCATION: &str = "e2e.kubeflow.org/invocation";
+    /// On the operator's namespace: that `kfe2e` made it, in order to write an inventory into it.
+    pub const MADE: &str = "e2e.kubeflow.org/made";
 }
 
 /// Kubeflow's own names that a run relies on.

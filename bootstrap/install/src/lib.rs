@@ -1,17 +1,21 @@
 //! Ordered server-side apply of rendered manifests.
 //!
 //! [`load`] reads a set of objects, [`order::waves`] says in which order they go in, [`apply`](apply::apply) sends
-//! them. Only `source` and `apply` do I/O; order, resources and the judgement of an API server's answer are pure.
+//! them, [`inventory`] keeps record of them in the cluster, [`remove`](remove::remove) removes what the record says was made. Only `source` and `apply` do I/O; order, resources and the judgement of an API server's answer are pure.
 //! Nothing here knows of hosts, kinds of clusters or terminals.
 
 pub mod apply;
+pub mod inventory;
 pub mod namespaces;
 pub mod object;
 pub mod order;
+pub mod remove;
 pub mod resource;
 pub mod source;
 
 pub use apply::{Applied, AppliedObject, ApplyError, ApplyOptions, Progress};
+pub use inventory::{Before, RecordedError, apply_recorded};
 pub use namespaces::workload_namespaces;
 pub use object::{Identity, Object};
+pub use remove::{RemoveError, remove};
 pub use source::{SourceError, load};

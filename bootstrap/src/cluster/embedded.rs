@@ -103,7 +103,7 @@ impl Cluster for Embedded {
 }
 
 /// The `kubectl` among the cluster's binaries, which are fetched or built where they are missing.
-fn kubectl(cancel: &Cancel, say: Say<'_>) -> anyhow::Result<PathBuf> {
+pub(super) fn kubectl(cancel: &Cancel, say: Say<'_>) -> anyhow::Result<PathBuf> {
     let folders = bootstrap_embedded::fetch_assets(&AssetSource::from_env(), cancel, &mut |progress| {
         tell(&progress, say);
     })

@@ -3,9 +3,12 @@
 mod embedded;
 mod existing;
 mod kind;
+mod kubectl;
+mod made;
 mod microk8s;
 mod pick;
 mod record;
+mod supported;
 
 use std::{
     collections::BTreeMap,
@@ -22,6 +25,7 @@ pub use kind::{Kind, KindArgs};
 pub use microk8s::{Microk8s, Microk8sArgs};
 pub use pick::{Picked, pick};
 pub use record::Record;
+pub use supported::check as supported;
 
 use crate::failure::Failure;
 

@@ -1,6 +1,6 @@
 //! The log of every container of every pod, as files.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
@@ -28,13 +28,17 @@ pub struct Container {
     pub previous: bool,
 }
 
-/// Writes `NAMESPACE/POD/CONTAINER.log` below `folder` for every container that ever started. Returns what could not be had.
-pub async fn collect(client: &Client, folder: &Path) -> Vec<String> {
+/// Writes `NAMESPACE/POD/CONTAINER.log` below `folder` for every container that ever started, in these namespaces or all.
+/// Returns what could not be had.
+pub async fn collect(client: &Client, namespaces: Option<&BTreeSet<String>>, folder: &Path) -> Vec<String> {
     let pods = match Api::<Pod>::all(client.clone()).list(&ListParams::default()).await {
         Ok(pods) => pods,
         Err(error) => return vec![format!("logs: listing pods: {error}")],
     };
-    let containers: Vec<Container> = pods.iter().flat_map(started_containers).collect();
+    let concerns = |pod: &&Pod| {
+        namespaces.is_none_or(|namespaces| pod.namespace().is_some_and(|name| namespaces.contains(&name)))
+    };
+    let containers: Vec<Container> = pods.iter().filter(concerns).flat_map(started_containers).collect();
     let problems = stream::iter(containers).map(|container| async move {
         let place = format!("log of {}/{} container {}", container.namespace, container.pod, container.name);
         let text = read(client, &container).await.map_err(|error| format!("{place}: {error}"))?;

@@ -1,6 +1,6 @@
 //! The objects that explain a run: the `E2ETest`, its Jobs and pods, the events of the cluster.
 
-use std::{fmt::Debug, fs, path::Path};
+use std::{collections::BTreeSet, fmt::Debug, fs, path::Path};
 
 use crds::v1alpha1::E2ETest;
 use k8s_openapi::api::{
@@ -12,30 +12,41 @@ use kube::{Api, Client, Resource, api::ListParams};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-/// Writes one YAML file a kind below `folder`. Secrets are never read. Returns what could not be had.
-pub async fn collect(client: &Client, folder: &Path) -> Vec<String> {
+/// Writes one YAML file a kind below `folder`: of what belongs to these namespaces, or to any, and of what belongs to none.
+/// Secrets are never read. Returns what could not be had.
+pub async fn collect(client: &Client, namespaces: Option<&BTreeSet<String>>, folder: &Path) -> Vec<String> {
     if let Err(error) = fs::create_dir_all(folder) {
         return vec![format!("objects: {}: {error}", folder.display())];
     }
     let outcomes = [
-        kind::<E2ETest>(client, folder, "e2etests").await,
-        kind::<Job>(client, folder, "jobs").await,
-        kind::<Pod>(client, folder, "pods").await,
-        kind::<Deployment>(client, folder, "deployments").await,
-        kind::<StatefulSet>(client, folder, "statefulsets").await,
-        kind::<DaemonSet>(client, folder, "daemonsets").await,
-        kind::<Node>(client, folder, "nodes").await,
-        kind::<Event>(client, folder, "events").await,
+        kind::<E2ETest>(client, namespaces, folder, "e2etests").await,
+        kind::<Job>(client, namespaces, folder, "jobs").await,
+        kind::<Pod>(client, namespaces, folder, "pods").await,
+        kind::<Deployment>(client, namespaces, folder, "deployments").await,
+        kind::<StatefulSet>(client, namespaces, folder, "statefulsets").await,
+        kind::<DaemonSet>(client, namespaces, folder, "daemonsets").await,
+        kind::<Node>(client, namespaces, folder, "nodes").await,
+        kind::<Event>(client, namespaces, folder, "events").await,
     ];
     outcomes.into_iter().filter_map(Result::err).collect()
 }
 
-async fn kind<K>(client: &Client, folder: &Path, plural: &str) -> Result<(), String>
+async fn kind<K>(
+    client: &Client,
+    namespaces: Option<&BTreeSet<String>>,
+    folder: &Path,
+    plural: &str,
+) -> Result<(), String>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize,
 {
     let list = Api::<K>::all(client.clone()).list(&ListParams::default()).await;
     let mut list = list.map_err(|error| format!("objects: {plural}: {error}"))?;
+    let belongs = |object: &K| {
+        let own = object.meta().namespace.as_ref();
+        namespaces.zip(own).is_none_or(|(namespaces, own)| namespaces.contains(own))
+    };
+    list.items.retain(belongs);
     for object in &mut list.items {
         let metadata = object.meta_mut();
         metadata.managed_fields = None;

@@ -35,9 +35,10 @@ pub async fn collect(
         let mut collected = Results::default();
         if let Some(client) = &reached.client {
             collected = of_tests(client, reached, out).await;
+            let of = reached.namespaces.as_ref();
             let (logs, objects) = (out.join("logs"), out.join("objects"));
-            collected.problems.extend(within("logs", logs::collect(client, &logs)).await);
-            collected.problems.extend(within("objects", objects::collect(client, &objects)).await);
+            collected.problems.extend(within("logs", logs::collect(client, of, &logs)).await);
+            collected.problems.extend(within("objects", objects::collect(client, of, &objects)).await);
         }
         collected.problems.extend(within("logs of the cluster's parts", of_cluster(cluster, out)).await);
         Ok::<_, Failure>((collected, Figures::new()))

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use bootstrap_install::inventory;
 use crds::{
+    inventory::{InventoryObject, OPERATOR},
     names::{self, annotation::INVOCATION},
     run_event::Stage,
     v1alpha1::E2ETest,
@@ -29,11 +31,15 @@ pub async fn create(client: &Client, e2etest: &E2ETest, progress: &Progress) -> 
     let name = object.name_any();
     let params =
         PostParams { field_manager: Some(names::INSTALL_FIELD_MANAGER.into()), ..PostParams::default() };
+    record(client, &name, None).await?;
     let deadline = Instant::now() + WITHIN;
     let mut said = String::new();
     loop {
         let why = match timeout_at(deadline, api.create(&params, &object)).await {
-            Ok(Ok(created)) => return Ok(created),
+            Ok(Ok(created)) => {
+                record(client, &name, created.uid()).await?;
+                return Ok(created);
+            }
             Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => {
                 return present(&api, &name, &invocation).await;
             }
@@ -73,4 +79,18 @@ async fn present(api: &Api<E2ETest>, name: &str, invocation: &str) -> Result<E2E
         "E2ETest {name} exists already, with the verdict of another run: remove it with \
          `kubectl delete e2etest {name}`, or give yours another metadata.name"
     )))
+}
+
+/// Writes into the inventory that the run is ours: before it is made, and again with its UID.
+async fn record(client: &Client, name: &str, uid: Option<String>) -> Result<(), Failure> {
+    let run = InventoryObject {
+        api_version: format!("{}/v1alpha1", names::GROUP),
+        kind: "E2ETest".into(),
+        namespace: None,
+        name: name.into(),
+        uid,
+        made: true,
+    };
+    let recorded = inventory::record(client, OPERATOR, vec![run]).await;
+    recorded.map_err(|error| Failure::infrastructure(error.to_string()))
 }

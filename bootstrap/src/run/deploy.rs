@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use crds::{run_event::Stage, v1alpha1::E2ETestSpec};
+use bootstrap_install::Before;
+use crds::{inventory::OPERATOR, run_event::Stage, v1alpha1::E2ETestSpec};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client,
     runtime::{conditions::is_created, wait::await_condition},
 };
 
-use super::{apply, operator_ready::operator_ready, stages::Figures};
+use super::{apply, lasting, operator_ready::operator_ready, stages::Figures};
 use crate::{failure::Failure, manifests, progress::Progress};
 
 /// How long the target namespace may take to appear: as long as Kubeflow itself.
@@ -20,17 +21,25 @@ pub async fn deploy(
     client: &Client,
     spec: &E2ETestSpec,
     create_target: bool,
+    before: Before,
     progress: &Progress,
 ) -> Result<((), Figures), Failure> {
     let mut objects = manifests::operator().map_err(Failure::infrastructure)?;
-    if create_target {
-        let target = manifests::target(&spec.target_namespace, &spec.service_account_name);
-        objects.extend(target.map_err(Failure::infrastructure)?);
+    let mut target = if create_target {
+        manifests::target(&spec.target_namespace, &spec.service_account_name)
+            .map_err(Failure::infrastructure)?
+    } else {
+        Vec::new()
+    };
+    if before == Before::Unknown {
+        objects = lasting::operator(client, objects).await?;
+        target = lasting::missing(client, target).await?;
     }
-    apply(client, &objects, Stage::Deploy, progress).await?;
+    objects.extend(target);
+    apply(client, OPERATOR, &objects, before, Stage::Deploy, progress).await?;
     target_exists(client, &spec.target_namespace, progress).await?;
     let binding = manifests::target_binding(&spec.target_namespace).map_err(Failure::infrastructure)?;
-    apply(client, &binding, Stage::Deploy, progress).await?;
+    apply(client, OPERATOR, &binding, before, Stage::Deploy, progress).await?;
     operator_ready(client, progress).await?;
     Ok(((), Figures::new()))
 }

@@ -1,7 +1,7 @@
 //! Stage install: Kubeflow's objects.
 
-use bootstrap_install::Object;
-use crds::run_event::Stage;
+use bootstrap_install::{Before, Object};
+use crds::{inventory::KUBEFLOW, run_event::Stage};
 use kube::Client;
 
 use super::{apply, stages::Figures};
@@ -11,8 +11,9 @@ use crate::{failure::Failure, progress::Progress};
 pub async fn install(
     client: &Client,
     objects: &[Object],
+    before: Before,
     progress: &Progress,
 ) -> Result<((), Figures), Failure> {
     progress.say(Stage::Install, format!("{} objects", objects.len()));
-    apply(client, objects, Stage::Install, progress).await.map(|figures| ((), figures))
+    apply(client, KUBEFLOW, objects, before, Stage::Install, progress).await.map(|figures| ((), figures))
 }

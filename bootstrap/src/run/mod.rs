@@ -4,6 +4,7 @@ pub mod collect;
 pub mod create;
 pub mod deploy;
 pub mod install;
+pub mod lasting;
 pub mod operator_ready;
 pub mod outcome;
 pub mod plan;
@@ -11,9 +12,15 @@ pub mod stages;
 pub mod test;
 pub mod up;
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
-use bootstrap_install::{ApplyOptions, Object};
+use bootstrap_install::{ApplyOptions, Before, Object};
 use crds::{
     ExitCode, names,
     run_event::Stage,
@@ -47,6 +54,8 @@ pub struct Reached {
     pub client: Option<Client>,
     /// The latest state of the run.
     pub e2etest: Option<E2ETest>,
+    /// The namespaces from which evidence is taken; `None` for all of a cluster that is this run's own.
+    pub namespaces: Option<BTreeSet<String>>,
     /// What ran: versions and images by name.
     pub environment: BTreeMap<String, String>,
 }
@@ -106,24 +115,41 @@ async fn forward(
     cluster: &Arc<dyn Cluster>,
     reached: &mut Reached,
 ) -> Result<(), Failure> {
-    let Ready { kubeflow, e2etest, created } = up::up(stages, cluster, plan).await?;
+    let Ready { kubeflow, mut e2etest, created } = up::up(stages, cluster, plan).await?;
     reached.made = true;
     let client = up::client(&created).await?;
     reached.client = Some(client.clone());
-    reached.environment.insert("kubernetes".into(), up::version(&client).await?);
+    let version = up::version(&client).await?;
+    cluster::supported(&version).map_err(Failure::infrastructure)?;
+    reached.environment.insert("kubernetes".into(), version);
+    let mut before = Before::Empty;
+    if created.lasting {
+        before = Before::Unknown;
+        lasting::check(&client, &plan.kubeflow).await?;
+        e2etest = plan.e2etest(&kubeflow, lasting::serves_pod_defaults(&client).await?)?;
+        reached.namespaces = Some(namespaces(&kubeflow, &e2etest));
+    }
     reached.environment.extend(images(&e2etest));
     let progress = stages.progress.clone();
     if plan.kubeflow != KubeflowSource::None {
-        stages.run(Stage::Install, install::install(&client, &kubeflow, &progress)).await?;
+        let install = install::install(&client, &kubeflow, before, &progress);
+        Box::pin(stages.run(Stage::Install, install)).await?;
     }
     let create_target = plan.kubeflow == KubeflowSource::None;
-    let deploy = deploy::deploy(&client, &e2etest.spec, create_target, &progress);
+    let deploy = deploy::deploy(&client, &e2etest.spec, create_target, before, &progress);
     Box::pin(stages.run(Stage::Deploy, deploy)).await?;
     if e2etest.spec.kubeflow.is_none() && !create_target {
         progress.say(Stage::Deploy, "the E2ETest has no gate: its tests start without waiting for Kubeflow");
     }
     let test = test::test(&client, &e2etest, &progress, &mut reached.e2etest);
     Box::pin(stages.run(Stage::Test, test)).await
+}
+
+/// The namespaces that concern a run: of a cluster that is somebody's, nothing else is looked at.
+fn namespaces(kubeflow: &[Object], e2etest: &E2ETest) -> BTreeSet<String> {
+    let gate = e2etest.spec.kubeflow.iter().flat_map(|gate| gate.namespaces.iter().cloned());
+    let own = [names::SYSTEM_NAMESPACE.to_owned(), e2etest.spec.target_namespace.clone()];
+    own.into_iter().chain(gate).chain(bootstrap_install::workload_namespaces(kubeflow)).collect()
 }
 
 /// What the flags say of what runs.
@@ -192,10 +218,12 @@ fn exit_code(result: &RunResult) -> ExitCode {
 /// How long applying a set may take; what is refused for a passing reason until then is a failure.
 const APPLY_WITHIN: Duration = Duration::from_mins(45);
 
-/// Applies objects and shows what is waited for.
+/// Applies objects, keeps the inventory `set` of them, and shows what is waited for.
 async fn apply(
     client: &Client,
+    set: &str,
     objects: &[Object],
+    before: Before,
     stage: Stage,
     progress: &Progress,
 ) -> Result<Figures, Failure> {
@@ -205,7 +233,7 @@ async fn apply(
             progress.say(stage, format!("{object} waits: {reason}"));
         }
     };
-    let applied = bootstrap_install::apply::apply(client, objects, &options, &tell).await;
+    let applied = bootstrap_install::apply_recorded(client, set, objects, before, &options, &tell).await;
     let applied = applied.map_err(|error| Failure::infrastructure(error.to_string()))?;
     let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     Ok(Figures::from([

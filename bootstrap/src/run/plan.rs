@@ -72,7 +72,7 @@ impl Plan {
         });
         let plan = Self { kubeflow, file, args: args.clone(), out, keep: args.keep, cluster_because: None };
         // The objects of Kubeflow decide nothing that could make the E2ETest invalid.
-        plan.e2etest(&[])?;
+        plan.e2etest(&[], false)?;
         Ok(plan)
     }
 
@@ -81,8 +81,9 @@ impl Plan {
         self.file.as_ref().and_then(|file| file.metadata.name.as_deref()).unwrap_or(DEFAULT_RUN)
     }
 
-    /// The `E2ETest` of the run, once it is known what Kubeflow consists of.
-    pub fn e2etest(&self, kubeflow: &[Object]) -> Result<E2ETest, Failure> {
+    /// The `E2ETest` of the run, once it is known what Kubeflow consists of. `pod_defaults` says that the cluster serves
+    /// that API already.
+    pub fn e2etest(&self, kubeflow: &[Object], pod_defaults: bool) -> Result<E2ETest, Failure> {
         if self.file.is_none()
             && !kubeflow.is_empty()
             && bootstrap_install::workload_namespaces(kubeflow).is_empty()
@@ -108,7 +109,7 @@ impl Plan {
         if let Some(namespace) = &self.args.target_namespace {
             e2etest.spec.target_namespace.clone_from(namespace);
         }
-        let mut tests = self.tests_of_flags(serves_pod_defaults(kubeflow))?;
+        let mut tests = self.tests_of_flags(pod_defaults || serves_pod_defaults(kubeflow))?;
         source::distinct_names(&e2etest.spec.tests, &mut tests);
         e2etest.spec.tests.extend(tests);
         e2etest::check(&e2etest)?;

@@ -43,7 +43,7 @@ pub async fn up(stages: &mut Stages, cluster: &Arc<dyn Cluster>, plan: &Plan) ->
             progress.say(Stage::Up, because.clone());
         }
         let kubeflow = render(cluster, plan, &stops, &progress).await?;
-        let e2etest = plan.e2etest(&kubeflow)?;
+        let e2etest = plan.e2etest(&kubeflow, false)?;
         let created =
             interruptible(cluster, &stops, &progress, Stage::Up, |cluster, say| cluster.create(say)).await?;
         let figures = created.figures.clone();
@@ -113,8 +113,10 @@ pub async fn client(created: &Created) -> Result<Client, Failure> {
         .await
         .map_err(|error| Failure::infrastructure(format!("{}: {error}", created.kubeconfig.display())))?;
     config.default_retry = false;
-    // A proxy of the environment knows the way out, not the way to a cluster on this machine.
-    config.proxy_url = None;
+    if !created.lasting {
+        // A proxy of the environment knows the way out, not the way to a cluster on this machine.
+        config.proxy_url = None;
+    }
     Client::try_from(config).map_err(|error| Failure::infrastructure(error.to_string()))
 }
 

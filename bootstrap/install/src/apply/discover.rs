@@ -7,7 +7,7 @@ use super::{ApplyError, ApplyOptions, Expected, Judgement, judge, send::backoff}
 use crate::resource::Resources;
 
 /// Learns the kinds of one `apiVersion`; one that the API server does not serve has none.
-pub(super) async fn discover(
+pub(crate) async fn discover(
     client: &Client,
     api_version: &str,
     resources: &mut Resources,

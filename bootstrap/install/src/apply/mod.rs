@@ -10,6 +10,7 @@ use crds::names::INSTALL_FIELD_MANAGER;
 use kube::{Client, api::ApiResource};
 use tokio::time::Instant;
 
+pub(crate) use discover::discover;
 pub use judge::{Expected, Judgement, Refusal, judge};
 
 use crate::{
@@ -158,7 +159,7 @@ pub async fn apply(
 ) -> Result<Applied, ApplyError> {
     let mut resources = Resources::of(objects);
     for api_version in resources.unknown(objects)? {
-        discover::discover(client, &api_version, &mut resources, options).await?;
+        discover(client, &api_version, &mut resources, options).await?;
     }
     let targets = targets(objects, &resources)?;
     let sender = send::Sender::new(client, options, progress, objects.len());

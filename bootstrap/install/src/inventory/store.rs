@@ -1,0 +1,135 @@
+//! The inventory's place: a ConfigMap in the operator's namespace.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crds::{
+    inventory::{Inventory, InventoryObject, KEY},
+    names::{INSTALL_FIELD_MANAGER, SYSTEM_NAMESPACE, annotation, label},
+};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
+};
+use tokio::time::timeout;
+
+/// How long one request may take.
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// The inventory cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("the inventory {namespace}/{name}: {reason}", namespace = SYSTEM_NAMESPACE)]
+pub struct InventoryError {
+    /// Name of the ConfigMap.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The inventory of that name; `None` where there is none.
+///
+/// # Errors
+/// It cannot be read.
+pub async fn read(client: &Client, name: &str) -> Result<Option<Inventory>, InventoryError> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
+    let Some(stored) = answered(name, api.get_opt(name)).await? else { return Ok(None) };
+    let text = stored.data.as_ref().and_then(|data| data.get(KEY));
+    let text = text.ok_or_else(|| fails(name, format!("it has no key {KEY}")))?;
+    Inventory::parse(text).map(Some).map_err(|reason| fails(name, reason))
+}
+
+/// Adds objects to the inventory of that name, which is made where it is missing, with its namespace.
+///
+/// # Errors
+/// It cannot be read or written.
+pub async fn record(
+    client: &Client,
+    name: &str,
+    objects: Vec<InventoryObject>,
+) -> Result<(), InventoryError> {
+    let made_namespace = ensure_namespace(client, name).await?;
+    let mut inventory = read(client, name).await?.unwrap_or_default();
+    let known = inventory.clone();
+    inventory.add(objects);
+    if made_namespace {
+        // Asked whether it is there, the answer was yes: it is the one object that the record itself needs.
+        let is_system =
+            |object: &&mut InventoryObject| object.kind == "Namespace" && object.name == SYSTEM_NAMESPACE;
+        inventory.objects.iter_mut().filter(is_system).for_each(|object| object.made = true);
+    }
+    if inventory == known {
+        return Ok(());
+    }
+    let text = serde_json::to_string(&inventory).map_err(|error| fails(name, error.to_string()))?;
+    let map = ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(name.into()),
+            labels: Some(BTreeMap::from([(label::MANAGED_BY.into(), label::MANAGED_BY_VALUE.into())])),
+            ..ObjectMeta::default()
+        },
+        data: Some(BTreeMap::from([(KEY.into(), text)])),
+        ..ConfigMap::default()
+    };
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
+    let params = PatchParams::apply(INSTALL_FIELD_MANAGER);
+    let patch = Patch::Apply(&map);
+    answered(name, api.patch(name, &params, &patch)).await.map(drop)
+}
+
+/// Deletes the inventory of that name, once nothing in it is left.
+///
+/// # Errors
+/// It cannot be deleted; one that is not there is a success.
+pub async fn delete(client: &Client, name: &str) -> Result<(), InventoryError> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
+    match timeout(WITHIN, api.delete(name, &DeleteParams::default())).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(()),
+        Ok(Err(error)) => Err(fails(name, error.to_string())),
+        Err(_) => Err(fails(name, no_answer())),
+    }
+}
+
+/// Makes the namespace of the inventories where it is missing. Returns whether it is one that was made so.
+async fn ensure_namespace(client: &Client, name: &str) -> Result<bool, InventoryError> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let ours = |namespace: &Namespace| namespace.annotations().contains_key(annotation::MADE);
+    if let Some(namespace) = answered(name, api.get_opt(SYSTEM_NAMESPACE)).await? {
+        return Ok(ours(&namespace));
+    }
+    // That it was made here is said in the very request that makes it: there is no moment in which nobody knows.
+    let namespace = Namespace {
+        metadata: ObjectMeta {
+            name: Some(SYSTEM_NAMESPACE.into()),
+            annotations: Some(BTreeMap::from([(annotation::MADE.into(), INSTALL_FIELD_MANAGER.into())])),
+            ..ObjectMeta::default()
+        },
+        ..Namespace::default()
+    };
+    let params = PostParams { field_manager: Some(INSTALL_FIELD_MANAGER.into()), ..PostParams::default() };
+    match timeout(WITHIN, api.create(&params, &namespace)).await {
+        Ok(Ok(_)) => Ok(true),
+        // Somebody else was quicker; whose it is, it says itself.
+        Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
+            answered(name, api.get(SYSTEM_NAMESPACE)).await.map(|namespace| ours(&namespace))
+        }
+        Ok(Err(error)) => Err(fails(name, format!("namespace {SYSTEM_NAMESPACE}: {error}"))),
+        Err(_) => Err(fails(name, no_answer())),
+    }
+}
+
+async fn answered<T>(
+    name: &str,
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T, InventoryError> {
+    let answer = timeout(WITHIN, request).await.map_err(|_| fails(name, no_answer()))?;
+    answer.map_err(|error| fails(name, error.to_string()))
+}
+
+fn no_answer() -> String {
+    format!("the API server did not answer within {} s", WITHIN.as_secs())
+}
+
+fn fails(name: &str, reason: String) -> InventoryError {
+    InventoryError { name: name.into(), reason }
+}

@@ -1,0 +1,201 @@
+//! Removes what an inventory says was made, in the reverse of the order in which it went in.
+
+mod class;
+
+use std::time::Duration;
+
+use crds::{
+    inventory::{Inventory, InventoryObject},
+    names::INSTALL_FIELD_MANAGER,
+};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{DeleteParams, DynamicObject, PartialObjectMeta, Preconditions},
+};
+use tokio::time::{Instant, sleep, timeout_at};
+
+pub use class::{Class, classes};
+
+use crate::{
+    apply::{ApplyError, ApplyOptions, discover},
+    object::Identity,
+    resource::Resources,
+};
+
+/// First and longest pause between two looks at what is being deleted.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// Why something of an inventory is still there.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// The kinds of the inventory cannot be learnt.
+    #[error(transparent)]
+    Kinds(#[from] ApplyError),
+    /// The API server refuses to delete an object.
+    #[error("{object} cannot be removed: {reason}")]
+    Refused {
+        /// Which.
+        object: String,
+        /// What the API server says.
+        reason: String,
+    },
+    /// The deadline passed while an object was being deleted.
+    #[error("{object} is still being removed{}", held(.finalizers))]
+    Deadline {
+        /// Which.
+        object: String,
+        /// What must let go of it first.
+        finalizers: Vec<String>,
+    },
+}
+
+/// Who holds an object.
+fn held(finalizers: &[String]) -> String {
+    match finalizers {
+        [] => "; its contents have not gone yet".to_owned(),
+        names => format!(
+            ": the finalizer {} is held; the controller that owns it must run, or remove the finalizer by hand",
+            names.join(", ")
+        ),
+    }
+}
+
+/// Deletes every object that the inventory says was made, and waits until it is gone. What was there before stays, and so
+/// does an object that was made anew by somebody else since. Twice is as good as once.
+///
+/// # Errors
+/// Names the object and why it is still there.
+pub async fn remove(
+    client: &Client,
+    inventory: &Inventory,
+    options: &ApplyOptions,
+    progress: &mut (dyn FnMut(Class, usize) + Send),
+) -> Result<usize, RemoveError> {
+    let made: Vec<&InventoryObject> = inventory.objects.iter().filter(|object| object.made).collect();
+    let mut resources = Resources::default();
+    let objects: Vec<Identity> = made.iter().map(|object| identity(object)).collect();
+    for api_version in unknown(&resources, &objects)? {
+        discover(client, &api_version, &mut resources, options).await?;
+    }
+    let mut removed = 0;
+    for (class, members) in classes(&made) {
+        progress(class, members.len());
+        let deleted = stream::iter(members).map(|object| delete(client, object, &resources, options));
+        let deleted: Vec<Option<Deleting>> =
+            deleted.buffer_unordered(options.concurrency.max(1)).try_collect().await?;
+        for deleting in deleted.into_iter().flatten() {
+            removed += 1;
+            deleting.until_gone(options).await?;
+        }
+    }
+    Ok(removed)
+}
+
+/// An object that is being deleted.
+struct Deleting {
+    api: Api<DynamicObject>,
+    name: String,
+    uid: String,
+    place: String,
+}
+
+/// Asks for the deletion of one object; `None` if it is not there, or not the one that was made.
+async fn delete(
+    client: &Client,
+    object: &InventoryObject,
+    resources: &Resources,
+    options: &ApplyOptions,
+) -> Result<Option<Deleting>, RemoveError> {
+    let identity = identity(object);
+    let place = identity.to_string();
+    let refused = |reason: String| RemoveError::Refused { object: place.clone(), reason };
+    // A kind that nobody serves any more has no objects.
+    let Some(resource) = resources.find(&identity).map_err(ApplyError::from)? else { return Ok(None) };
+    let kind = resource.api_resource(&identity);
+    let api: Api<DynamicObject> = if resource.namespaced {
+        let namespace = identity.namespace.as_deref().unwrap_or("default");
+        Api::namespaced_with(client.clone(), namespace, &kind)
+    } else {
+        Api::all_with(client.clone(), &kind)
+    };
+    let until = || options.deadline.min(Instant::now() + options.request_timeout);
+    let silent = |_| refused("the API server did not answer".into());
+    let found = timeout_at(until(), api.get_metadata_opt(&object.name)).await.map_err(silent)?;
+    let Some(found) = found.map_err(|error| refused(error.to_string()))? else { return Ok(None) };
+    if !is_what_was_made(object, &found) {
+        return Ok(None);
+    }
+    let uid = found.uid().unwrap_or_default();
+    let params = DeleteParams {
+        preconditions: Some(Preconditions { uid: Some(uid.clone()), resource_version: None }),
+        ..DeleteParams::foreground()
+    };
+    let answer = timeout_at(until(), api.delete(&object.name, &params)).await.map_err(silent)?;
+    match answer {
+        Ok(_) => {}
+        // Gone, or replaced since it was looked at.
+        Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => {}
+        Err(error) => return Err(refused(error.to_string())),
+    }
+    Ok(Some(Deleting { api, name: object.name.clone(), uid, place: place.clone() }))
+}
+
+impl Deleting {
+    /// Waits until it is gone.
+    async fn until_gone(self, options: &ApplyOptions) -> Result<(), RemoveError> {
+        let mut pause = PAUSES.0;
+        loop {
+            let until = options.deadline.min(Instant::now() + options.request_timeout);
+            let (reason, finalizers) = match timeout_at(until, self.api.get_metadata_opt(&self.name)).await {
+                Ok(Ok(None)) => return Ok(()),
+                Ok(Ok(Some(found))) if found.uid().as_deref() != Some(self.uid.as_str()) => return Ok(()),
+                Ok(Ok(Some(found))) => (None, found.finalizers().to_vec()),
+                Ok(Err(error)) => (Some(error.to_string()), Vec::new()),
+                Err(_) => (Some("the API server did not answer".into()), Vec::new()),
+            };
+            if Instant::now() + pause >= options.deadline {
+                return Err(match reason {
+                    Some(reason) => RemoveError::Refused { object: self.place, reason },
+                    None => RemoveError::Deadline { object: self.place, finalizers },
+                });
+            }
+            // One request an object and second at most; hundreds of watches would cost the API server more.
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+}
+
+/// Whether the object is the one that the inventory means. Without a UID, the record was written and the answer to the
+/// request lost: then it is ours if our field manager has a part in it.
+fn is_what_was_made(object: &InventoryObject, found: &PartialObjectMeta<DynamicObject>) -> bool {
+    object.uid.as_ref().map_or_else(
+        || found.managed_fields().iter().any(|entry| entry.manager.as_deref() == Some(INSTALL_FIELD_MANAGER)),
+        |uid| found.uid().as_ref() == Some(uid),
+    )
+}
+
+/// The `apiVersion`s that the API server has to be asked for.
+fn unknown(
+    resources: &Resources,
+    objects: &[Identity],
+) -> Result<std::collections::BTreeSet<String>, RemoveError> {
+    let mut unknown = std::collections::BTreeSet::new();
+    for identity in objects {
+        if resources.find(identity).map_err(ApplyError::from)?.is_none() {
+            unknown.insert(identity.api_version());
+        }
+    }
+    Ok(unknown)
+}
+
+fn identity(object: &InventoryObject) -> Identity {
+    Identity {
+        group: object.group().into(),
+        version: object.version().into(),
+        kind: object.kind.clone(),
+        namespace: object.namespace.clone(),
+        name: object.name.clone(),
+    }
+}

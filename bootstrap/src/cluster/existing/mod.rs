@@ -1,0 +1,116 @@
+//! A cluster that somebody has: used, and left as it was.
+
+mod access;
+mod rights;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+
+use super::{Cluster, ClusterSettings, Created, Say, made};
+use crate::failure::Failure;
+use access::Access;
+
+/// Flags of `--cluster existing`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "With --cluster existing")]
+pub struct ExistingArgs {
+    /// Kubeconfig of the cluster. KUBECONFIG and ~/.kube/config are never read unless you name them here.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context in it; the current one is never taken without being named.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+}
+
+impl ExistingArgs {
+    /// The first flag that was given.
+    pub fn given(&self) -> Option<&'static str> {
+        [("--kubeconfig", self.kubeconfig.is_some()), ("--context", self.context.is_some())]
+            .into_iter()
+            .find_map(|(flag, given)| given.then_some(flag))
+    }
+}
+
+/// A cluster that was there before.
+#[derive(Debug)]
+pub struct Existing {
+    access: Access,
+}
+
+impl Existing {
+    /// The cluster that the settings name.
+    pub fn new(settings: &ClusterSettings) -> Result<Self, Failure> {
+        let ExistingArgs { kubeconfig, context } = &settings.for_existing;
+        let (Some(kubeconfig), Some(context)) = (kubeconfig, context) else {
+            return Err(Failure::usage(
+                "--cluster existing needs --kubeconfig FILE and --context NAME: no cluster is used that you did not name",
+            ));
+        };
+        if settings.kubernetes_version.is_some() {
+            return Err(Failure::usage("--kubernetes-version: an existing cluster has its version already"));
+        }
+        if !settings.images.is_empty() {
+            return Err(Failure::usage(
+                "--images: images cannot be loaded into an existing cluster; push them to a registry that its nodes reach \
+                 (KFE2E_IMAGES sets this flag too)",
+            ));
+        }
+        Ok(Self { access: Access { kubeconfig: kubeconfig.clone(), context: context.clone() } })
+    }
+}
+
+impl Cluster for Existing {
+    fn check(&self) -> Result<(), Failure> {
+        self.access.read()?;
+        access::block_on(self.access.check())?
+    }
+
+    fn check_removal(&self) -> Result<(), Failure> {
+        self.access.read().map(drop)
+    }
+
+    fn create(&self, say: Say<'_>) -> anyhow::Result<Created> {
+        let version = access::block_on(self.access.version())??;
+        say(format!(
+            "context {} of {}: Kubernetes {version}",
+            self.access.context,
+            self.access.kubeconfig.display()
+        ));
+        Ok(Created {
+            kubeconfig: self.access.kubeconfig.clone(),
+            context: Some(self.access.context.clone()),
+            lasting: true,
+            figures: BTreeMap::new(),
+        })
+    }
+
+    fn interrupt(&self) {
+        // Every step has a deadline of seconds.
+    }
+
+    fn load_images(&self, _layouts: &[PathBuf], _say: Say<'_>) -> anyhow::Result<()> {
+        anyhow::bail!(
+            "images cannot be loaded into an existing cluster; push them to a registry that its nodes reach"
+        )
+    }
+
+    fn kubectl(&self, say: Say<'_>) -> anyhow::Result<PathBuf> {
+        super::kubectl::on_path_or_fetched(say)
+    }
+
+    fn evidence(&self, _folder: &Path) -> anyhow::Result<()> {
+        // The logs of its parts are its owner's.
+        Ok(())
+    }
+
+    fn destroy(&self, say: Say<'_>) -> anyhow::Result<()> {
+        access::block_on(async {
+            let client = self.access.client().await?;
+            Box::pin(made::remove_made(&client, say)).await
+        })?
+    }
+}

@@ -1,0 +1,172 @@
+//! Removes from a cluster that lasts what `kfe2e` made in it, and nothing else.
+
+use std::time::Duration;
+
+use bootstrap_install::{ApplyOptions, inventory, remove, remove::Class};
+use crds::{
+    inventory::{Inventory, InventoryObject, KUBEFLOW, OPERATOR},
+    names::{SYSTEM_NAMESPACE, annotation, label},
+    v1alpha1::E2ETest,
+};
+use k8s_openapi::api::{batch::v1::Job, core::v1::Namespace};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{DeleteParams, ListParams},
+    runtime::{conditions::is_deleted, wait::await_condition},
+};
+use tokio::time::{Instant, timeout_at};
+
+use super::Say;
+
+/// How long all of it may take; finalizers of Kubeflow's own objects are waited for.
+const WITHIN: Duration = Duration::from_mins(15);
+
+/// Kind of our own custom resource.
+const RUN: &str = "E2ETest";
+
+/// Removes runs with what they made, the operator, Kubeflow, and the inventories that say which of it is ours. Twice is as
+/// good as once.
+pub(super) async fn remove_made(client: &Client, say: Say<'_>) -> anyhow::Result<()> {
+    let deadline = Instant::now() + WITHIN;
+    let operator = inventory::read(client, OPERATOR).await?;
+    let kubeflow = inventory::read(client, KUBEFLOW).await?;
+    let namespace = made_namespace(client).await?;
+    if operator.is_none() && kubeflow.is_none() && namespace.is_none() {
+        say("nothing in this cluster was made by kfe2e".to_owned());
+        return Ok(());
+    }
+    let (runs, mut operator) = split(operator.unwrap_or_default());
+    for run in &runs {
+        say(format!("removing {RUN} {}", run.name));
+        Box::pin(remove_run(client, run, deadline)).await?;
+    }
+    if let Some(others) = foreign_runs(client, &operator).await? {
+        say(format!("the CRD of {RUN} stays, as {others} needs it"));
+        operator.objects.retain(|object| object.kind != "CustomResourceDefinition");
+    }
+    for set in [operator, kubeflow.unwrap_or_default()] {
+        remove_set(client, &set, deadline, say).await?;
+    }
+    inventory::delete(client, KUBEFLOW).await?;
+    inventory::delete(client, OPERATOR).await?;
+    if let Some(namespace) = namespace {
+        remove_set(client, &Inventory { objects: vec![namespace], ..Inventory::default() }, deadline, say)
+            .await?;
+    }
+    Ok(())
+}
+
+/// The runs of an inventory, and the rest without the namespace in which the inventory lives.
+fn split(mut inventory: Inventory) -> (Vec<InventoryObject>, Inventory) {
+    let made = inventory.objects.iter().filter(|object| object.made && object.kind == RUN);
+    let runs = made.cloned().collect();
+    let is_system = |object: &InventoryObject| object.kind == "Namespace" && object.name == SYSTEM_NAMESPACE;
+    inventory.objects.retain(|object| object.kind != RUN && !is_system(object));
+    (runs, inventory)
+}
+
+async fn remove_set(client: &Client, set: &Inventory, deadline: Instant, say: Say<'_>) -> anyhow::Result<()> {
+    let mut tell = |class: Class, count: usize| say(format!("removing {}: {count}", class.as_str()));
+    remove(client, set, &ApplyOptions::until(deadline), &mut tell).await?;
+    Ok(())
+}
+
+/// Deletes a run, and waits until its Jobs and their pods are gone: the garbage collector comes only after.
+async fn remove_run(client: &Client, run: &InventoryObject, deadline: Instant) -> anyhow::Result<()> {
+    let api: Api<E2ETest> = Api::all(client.clone());
+    let fails = |why: String| anyhow::anyhow!("removing {RUN} {}: {why}", run.name);
+    let late = |_| fails("the API server did not answer in time".into());
+    let found = timeout_at(deadline, api.get_opt(&run.name)).await.map_err(late)?;
+    let Some(found) = found.or_else(gone).map_err(|error| fails(error.to_string()))? else { return Ok(()) };
+    let uid = found.uid().unwrap_or_default();
+    if run.uid.as_ref().is_some_and(|known| *known != uid) {
+        return Ok(());
+    }
+    let jobs: Api<Job> = Api::namespaced(client.clone(), &found.spec.target_namespace);
+    let selector = ListParams::default().labels(&format!("{}={uid}", label::RUN_UID));
+    // First the run: an operator that still runs makes no Job for one that is gone.
+    let deleted =
+        timeout_at(deadline, api.delete(&run.name, &DeleteParams::background())).await.map_err(late)?;
+    deleted.map(drop).or_else(gone_either).map_err(|error| fails(error.to_string()))?;
+    let list = timeout_at(deadline, jobs.list(&selector)).await.map_err(late)?;
+    for job in list.map_err(|error| fails(error.to_string()))? {
+        let (name, job_uid) = (job.name_any(), job.uid().unwrap_or_default());
+        let deleted =
+            timeout_at(deadline, jobs.delete(&name, &DeleteParams::foreground())).await.map_err(late)?;
+        deleted.map(drop).or_else(gone_either).map_err(|error| fails(format!("Job {name}: {error}")))?;
+        let ended = timeout_at(deadline, await_condition(jobs.clone(), &name, is_deleted(&job_uid))).await;
+        let ended =
+            ended.map_err(|_| fails(format!("Job {name} is still being removed: its pod does not end")))?;
+        ended.map_err(|error| fails(format!("Job {name}: {error}")))?;
+    }
+    Ok(())
+}
+
+/// Somebody else's run, if there is one and the CRD is ours: with the CRD it would go too.
+async fn foreign_runs(client: &Client, operator: &Inventory) -> anyhow::Result<Option<String>> {
+    let ours = operator.objects.iter().any(|object| object.made && object.kind == "CustomResourceDefinition");
+    if !ours {
+        return Ok(None);
+    }
+    let list = Api::<E2ETest>::all(client.clone()).list(&ListParams::default()).await;
+    Ok(list.map(Some).or_else(gone)?.and_then(|list| {
+        let first = list.items.first()?;
+        Some(format!("{RUN} {}", first.name_any()))
+    }))
+}
+
+/// The namespace of the inventories, if it was made for them.
+async fn made_namespace(client: &Client) -> anyhow::Result<Option<InventoryObject>> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let found = api.get_opt(SYSTEM_NAMESPACE).await?;
+    let made = found.filter(|namespace| namespace.annotations().contains_key(annotation::MADE));
+    Ok(made.map(|namespace| InventoryObject {
+        api_version: "v1".into(),
+        kind: "Namespace".into(),
+        namespace: None,
+        name: SYSTEM_NAMESPACE.into(),
+        uid: namespace.uid(),
+        made: true,
+    }))
+}
+
+/// That a kind is not served means that none of its objects is there.
+fn gone<T>(error: kube::Error) -> kube::Result<Option<T>> {
+    match error {
+        kube::Error::Api(status) if status.code == 404 => Ok(None),
+        error => Err(error),
+    }
+}
+
+fn gone_either(error: kube::Error) -> kube::Result<()> {
+    gone::<()>(error).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(kind: &str, name: &str, made: bool) -> InventoryObject {
+        InventoryObject {
+            api_version: "v1".into(),
+            kind: kind.into(),
+            namespace: None,
+            name: name.into(),
+            uid: None,
+            made,
+        }
+    }
+
+    #[test]
+    fn runs_come_first_and_the_inventorys_own_namespace_last() {
+        let objects = vec![
+            object("Namespace", SYSTEM_NAMESPACE, true),
+            object("Namespace", "user", true),
+            object(RUN, "mine", true),
+            object(RUN, "theirs", false),
+        ];
+        let (runs, rest) = split(Inventory { objects, ..Inventory::default() });
+        assert_eq!(runs, [object(RUN, "mine", true)]);
+        assert_eq!(rest.objects, [object("Namespace", "user", true)]);
+    }
+}

@@ -1,0 +1,189 @@
+//! What a run asks of a cluster that was there before, and stays: it makes only what it must.
+
+use std::time::Duration;
+
+use bootstrap_install::{ApplyOptions, Object, inventory};
+use crds::{
+    inventory::{InventoryObject, KUBEFLOW, OPERATOR},
+    names::{self, label},
+    v1alpha1::{ConditionType, E2ETest, find},
+};
+use k8s_openapi::{
+    api::apps::v1::Deployment,
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{Api, Client, CustomResourceExt as _, ResourceExt as _};
+use tokio::time::{Instant, timeout};
+
+use super::plan::KubeflowSource;
+use crate::failure::Failure;
+
+/// How long one question may take.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+
+/// The CRD by which a Kubeflow is known.
+const PROFILES: &str = "profiles.kubeflow.org";
+
+/// The CRD by which pods get their Pipelines token.
+const POD_DEFAULTS: &str = "poddefaults.kubeflow.org";
+
+/// Refuses a cluster in which somebody else's Kubeflow would be overwritten, or another run would be disturbed.
+pub async fn check(client: &Client, kubeflow: &KubeflowSource) -> Result<(), Failure> {
+    if *kubeflow != KubeflowSource::None {
+        let made = recorded(client, KUBEFLOW).await?;
+        let is_ours = made.iter().any(|object| object.name == PROFILES);
+        if !is_ours && crd(client, PROFILES).await?.is_some() {
+            return Err(Failure::usage(format!(
+                "this cluster has a Kubeflow that kfe2e did not install (CRD {PROFILES}): give `--kubeflow none` to \
+                 test that one, or name another cluster"
+            )));
+        }
+    }
+    for run in recorded(client, OPERATOR).await?.iter().filter(|object| object.kind == "E2ETest") {
+        if let Some(name) = unfinished(client, run).await? {
+            return Err(Failure::infrastructure(format!(
+                "another run goes on in this cluster: E2ETest {name}; wait for its end, or remove it with `kfe2e down`"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether pods of this cluster can get their Pipelines token by a PodDefault.
+pub async fn serves_pod_defaults(client: &Client) -> Result<bool, Failure> {
+    crd(client, POD_DEFAULTS).await.map(|found| found.is_some())
+}
+
+/// The objects of the operator that this cluster lacks. One of the same version that runs here is used as it is.
+pub async fn operator(client: &Client, objects: Vec<Object>) -> Result<Vec<Object>, Failure> {
+    let made = recorded(client, OPERATOR).await?;
+    let is_made =
+        |kind: &str, name: &str| made.iter().any(|object| object.kind == kind && object.name == name);
+    let crd_name = E2ETest::crd_name();
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), names::SYSTEM_NAMESPACE);
+    let seen = Seen {
+        crd: if is_made("CustomResourceDefinition", crd_name) {
+            None
+        } else {
+            crd(client, crd_name)
+                .await?
+                .map(|crd| crd.labels().get(label::VERSION).cloned().unwrap_or_default())
+        },
+        image: if is_made("Deployment", names::OPERATOR) {
+            None
+        } else {
+            get(&deployments, names::OPERATOR).await?.map(|deployment| image(&deployment))
+        },
+    };
+    needed(objects, &seen).map_err(Failure::usage)
+}
+
+/// Those of the objects that are not there.
+pub async fn missing(client: &Client, objects: Vec<Object>) -> Result<Vec<Object>, Failure> {
+    let options = ApplyOptions::until(Instant::now() + ANSWERS_WITHIN);
+    let there = inventory::present(client, &objects, &options).await;
+    let there = there.map_err(|error| Failure::infrastructure(error.to_string()))?;
+    Ok(objects.into_iter().zip(there).filter_map(|(object, there)| (!there).then_some(object)).collect())
+}
+
+/// What of an operator that is not ours is in the cluster.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Version of the E2ETest CRD; empty if it does not say one.
+    crd: Option<String>,
+    /// Image of the operator's Deployment.
+    image: Option<String>,
+}
+
+/// The objects that are to be applied, or why none can be.
+fn needed(mut objects: Vec<Object>, seen: &Seen) -> Result<Vec<Object>, String> {
+    let version = env!("CARGO_PKG_VERSION");
+    if let Some(found) = &seen.crd {
+        if found != version {
+            let found =
+                if found.is_empty() { "an unknown version".to_owned() } else { format!("version {found}") };
+            return Err(format!(
+                "the cluster has the CRD {} of {found}, and this is kfe2e {version}: use the kfe2e of that version, \
+                 or upgrade the operator there",
+                E2ETest::crd_name()
+            ));
+        }
+        objects.retain(|object| object.identity().kind != "CustomResourceDefinition");
+    }
+    if let Some(image) = &seen.image {
+        let ours = format!("{}:{version}", names::IMAGE_REPOSITORY);
+        if *image != ours {
+            return Err(format!(
+                "the cluster runs the operator {image}, and this kfe2e needs {ours}: upgrade or remove the operator there"
+            ));
+        }
+        objects.clear();
+    }
+    Ok(objects)
+}
+
+fn image(deployment: &Deployment) -> String {
+    let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    pod.and_then(|pod| pod.containers.first()?.image.clone()).unwrap_or_default()
+}
+
+/// What `kfe2e` made in the cluster, by one of its inventories.
+async fn recorded(client: &Client, name: &str) -> Result<Vec<InventoryObject>, Failure> {
+    let found =
+        inventory::read(client, name).await.map_err(|error| Failure::infrastructure(error.to_string()))?;
+    Ok(found.unwrap_or_default().objects.into_iter().filter(|object| object.made).collect())
+}
+
+/// The name of a recorded run that is not finished.
+async fn unfinished(client: &Client, run: &InventoryObject) -> Result<Option<String>, Failure> {
+    let found = get(&Api::<E2ETest>::all(client.clone()), &run.name).await?;
+    let going_on = found.filter(|found| {
+        let conditions = found.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        find(conditions, ConditionType::Finished).is_none_or(|finished| finished.status != "True")
+    });
+    Ok(going_on.map(|found| found.name_any()))
+}
+
+async fn crd(client: &Client, name: &str) -> Result<Option<CustomResourceDefinition>, Failure> {
+    get(&Api::all(client.clone()), name).await
+}
+
+/// An object, if it is there.
+async fn get<K>(api: &Api<K>, name: &str) -> Result<Option<K>, Failure>
+where
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    let answer = timeout(ANSWERS_WITHIN, api.get_opt(name)).await;
+    let fails = |why: String| Failure::infrastructure(format!("reading {name}: {why}"));
+    let answer = answer.map_err(|_| fails("the API server did not answer".into()))?;
+    answer.map_err(|error| fails(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifests;
+
+    fn seen(crd: Option<&str>, image: Option<&str>) -> Seen {
+        Seen { crd: crd.map(Into::into), image: image.map(Into::into) }
+    }
+
+    #[test]
+    fn what_is_there_in_the_same_version_is_used() {
+        let version = env!("CARGO_PKG_VERSION");
+        let all = manifests::operator().unwrap();
+        assert_eq!(needed(all.clone(), &Seen::default()).unwrap(), all);
+        let without_crd = needed(all.clone(), &seen(Some(version), None)).unwrap();
+        assert_eq!(without_crd.len(), all.len() - 1);
+        let image = format!("{}:{version}", names::IMAGE_REPOSITORY);
+        assert!(needed(all, &seen(Some(version), Some(&image))).unwrap().is_empty());
+    }
+
+    #[test]
+    fn another_version_is_refused() {
+        let all = manifests::operator().unwrap();
+        assert!(needed(all.clone(), &seen(Some("9.0.0"), None)).unwrap_err().contains("of version 9.0.0"));
+        assert!(needed(all.clone(), &seen(Some(""), None)).unwrap_err().contains("an unknown version"));
+        assert!(needed(all, &seen(None, Some("other:1"))).unwrap_err().contains("runs the operator other:1"));
+    }
+}
