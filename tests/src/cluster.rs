@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bootstrap_embedded::{AssetSource, Cancel, KubernetesVersion, fetch_assets};
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -80,10 +81,9 @@ pub fn down(name: &str) -> Ended {
 
 /// The `kubectl` that the embedded cluster's assets hold.
 pub fn kubectl() -> std::path::PathBuf {
-    let source = bootstrap_embedded::AssetSource::from_env();
-    let folders =
-        bootstrap_embedded::fetch_assets(&source, &bootstrap_embedded::Cancel::default(), &mut |_| {})
-            .unwrap();
+    let source = AssetSource::from_env();
+    let (version, cancel) = (KubernetesVersion::default(), Cancel::default());
+    let folders = fetch_assets(version, &source, &cancel, &mut |_| {}).unwrap();
     folders.into_iter().map(|folder| folder.join("kubectl")).find(|path| path.is_file()).unwrap()
 }
 

@@ -133,7 +133,7 @@ async fn refused(shared: Arc<Shared>) {
         (test(json!({"name": "A_b"})), "should match"),
         (test(json!({"image": ""})), "at least 1 chars"),
         (test(json!({"runAsUser": 0})), "greater than or equal to 1"),
-        (test(json!({"resources": {"limits": {"cpu": "abc"}}})), "must be quantities"),
+        (test(json!({"resources": {"limits": {"cpu": "abc"}}})), "should match"),
         (test(json!({"env": [{"name": "A"}, {"name": "A"}]})), "Duplicate value"),
         (test(json!({"timeout": "91m"})), "must be within spec.timeout"),
         (test(json!({"startTimeout": "91m"})), "must be within spec.timeout"),

@@ -57,9 +57,7 @@ mod system_images;
 mod up;
 mod watch;
 
-pub use assets::{
-    AssetSource, KubernetesVersion, Releases, fetch as fetch_assets, fetch_of as fetch_assets_of,
-};
+pub use assets::{AssetSource, KubernetesVersion, Releases, fetch as fetch_assets};
 pub use config::{Cancel, ClusterConfig, Existing, Roots};
 pub use down::{Report, down};
 pub use error::Error;

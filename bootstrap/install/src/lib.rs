@@ -5,6 +5,7 @@
 //! Nothing here knows of hosts, kinds of clusters or terminals.
 
 pub mod apply;
+mod found;
 pub mod inventory;
 pub mod namespaces;
 pub mod object;
@@ -14,6 +15,7 @@ pub mod resource;
 pub mod source;
 
 pub use apply::{Applied, AppliedObject, ApplyError, ApplyOptions, Progress};
+pub use found::found;
 pub use inventory::{Before, RecordedError, apply_recorded};
 pub use namespaces::workload_namespaces;
 pub use object::{Identity, Object};

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bootstrap_embedded::{AssetSource, Cancel, ClusterConfig, Error, Existing, Progress};
+use bootstrap_embedded::{AssetSource, Cancel, ClusterConfig, Error, Existing, KubernetesVersion, Progress};
 
 use crds::ExitCode;
 
@@ -21,12 +21,13 @@ pub struct Embedded {
 impl Embedded {
     /// The cluster that the settings ask for.
     pub fn new(settings: &ClusterSettings) -> Result<Self, Failure> {
-        if settings.kubernetes_version.is_some() {
-            return Err(Failure::usage("--kubernetes-version: not there yet"));
-        }
+        let kubernetes = settings.kubernetes_version.as_deref().map(str::parse).transpose();
+        let kubernetes: Option<KubernetesVersion> =
+            kubernetes.map_err(|error| Failure::usage(format!("--kubernetes-version: {error}")))?;
         let cancel = Cancel::default();
         let config = ClusterConfig {
             nodes: settings.nodes,
+            kubernetes: kubernetes.unwrap_or_default(),
             controller_manager: settings.nodes > 0,
             images: settings.images.clone(),
             cancel: cancel.clone(),
@@ -85,7 +86,7 @@ impl Cluster for Embedded {
     }
 
     fn kubectl(&self, say: Say<'_>) -> anyhow::Result<PathBuf> {
-        kubectl(&self.cancel, say)
+        kubectl(self.config.kubernetes, &self.cancel, say)
     }
 
     fn evidence(&self, folder: &Path) -> anyhow::Result<()> {
@@ -103,11 +104,12 @@ impl Cluster for Embedded {
 }
 
 /// The `kubectl` among the cluster's binaries, which are fetched or built where they are missing.
-pub(super) fn kubectl(cancel: &Cancel, say: Say<'_>) -> anyhow::Result<PathBuf> {
-    let folders = bootstrap_embedded::fetch_assets(&AssetSource::from_env(), cancel, &mut |progress| {
-        tell(&progress, say);
-    })
-    .map_err(cancelled)?;
+pub(super) fn kubectl(version: KubernetesVersion, cancel: &Cancel, say: Say<'_>) -> anyhow::Result<PathBuf> {
+    let folders =
+        bootstrap_embedded::fetch_assets(version, &AssetSource::from_env(), cancel, &mut |progress| {
+            tell(&progress, say);
+        })
+        .map_err(cancelled)?;
     let found = folders.into_iter().map(|folder| folder.join("kubectl")).find(|path| path.is_file());
     found.ok_or_else(|| anyhow::anyhow!("there is no kubectl among the binaries of Kubernetes"))
 }

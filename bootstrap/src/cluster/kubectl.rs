@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bootstrap_embedded::Cancel;
+use bootstrap_embedded::{Cancel, KubernetesVersion};
 
 use super::Say;
 
@@ -13,7 +13,7 @@ use super::Say;
 pub(super) fn on_path_or_fetched(say: Say<'_>) -> anyhow::Result<PathBuf> {
     let folders = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&folders).map(|folder| folder.join("kubectl")).find(|path| is_program(path));
-    found.map_or_else(|| super::embedded::kubectl(&Cancel::default(), say), Ok)
+    found.map_or_else(|| super::embedded::kubectl(KubernetesVersion::default(), &Cancel::default(), say), Ok)
 }
 
 fn is_program(path: &Path) -> bool {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bootstrap_install::{ApplyOptions, inventory, remove, remove::Class};
+use bootstrap_install::{ApplyOptions, found, inventory, remove, remove::Class};
 use crds::{
     inventory::{Inventory, InventoryObject, KUBEFLOW, OPERATOR},
     names::{SYSTEM_NAMESPACE, annotation, label},
@@ -76,24 +76,24 @@ async fn remove_run(client: &Client, run: &InventoryObject, deadline: Instant) -
     let api: Api<E2ETest> = Api::all(client.clone());
     let fails = |why: String| anyhow::anyhow!("removing {RUN} {}: {why}", run.name);
     let late = |_| fails("the API server did not answer in time".into());
-    let found = timeout_at(deadline, api.get_opt(&run.name)).await.map_err(late)?;
-    let Some(found) = found.or_else(gone).map_err(|error| fails(error.to_string()))? else { return Ok(()) };
-    let uid = found.uid().unwrap_or_default();
+    let answer = timeout_at(deadline, api.get(&run.name)).await.map_err(late)?;
+    let Some(run_now) = found(answer).map_err(|error| fails(error.to_string()))? else { return Ok(()) };
+    let uid = run_now.uid().unwrap_or_default();
     if run.uid.as_ref().is_some_and(|known| *known != uid) {
         return Ok(());
     }
-    let jobs: Api<Job> = Api::namespaced(client.clone(), &found.spec.target_namespace);
+    let jobs: Api<Job> = Api::namespaced(client.clone(), &run_now.spec.target_namespace);
     let selector = ListParams::default().labels(&format!("{}={uid}", label::RUN_UID));
     // First the run: an operator that still runs makes no Job for one that is gone.
     let deleted =
         timeout_at(deadline, api.delete(&run.name, &DeleteParams::background())).await.map_err(late)?;
-    deleted.map(drop).or_else(gone_either).map_err(|error| fails(error.to_string()))?;
+    found(deleted).map_err(|error| fails(error.to_string()))?;
     let list = timeout_at(deadline, jobs.list(&selector)).await.map_err(late)?;
     for job in list.map_err(|error| fails(error.to_string()))? {
         let (name, job_uid) = (job.name_any(), job.uid().unwrap_or_default());
         let deleted =
             timeout_at(deadline, jobs.delete(&name, &DeleteParams::foreground())).await.map_err(late)?;
-        deleted.map(drop).or_else(gone_either).map_err(|error| fails(format!("Job {name}: {error}")))?;
+        found(deleted).map_err(|error| fails(format!("Job {name}: {error}")))?;
         let ended = timeout_at(deadline, await_condition(jobs.clone(), &name, is_deleted(&job_uid))).await;
         let ended =
             ended.map_err(|_| fails(format!("Job {name} is still being removed: its pod does not end")))?;
@@ -109,7 +109,7 @@ async fn foreign_runs(client: &Client, operator: &Inventory) -> anyhow::Result<O
         return Ok(None);
     }
     let list = Api::<E2ETest>::all(client.clone()).list(&ListParams::default()).await;
-    Ok(list.map(Some).or_else(gone)?.and_then(|list| {
+    Ok(found(list)?.and_then(|list| {
         let first = list.items.first()?;
         Some(format!("{RUN} {}", first.name_any()))
     }))
@@ -118,8 +118,8 @@ async fn foreign_runs(client: &Client, operator: &Inventory) -> anyhow::Result<O
 /// The namespace of the inventories, if it was made for them.
 async fn made_namespace(client: &Client) -> anyhow::Result<Option<InventoryObject>> {
     let api: Api<Namespace> = Api::all(client.clone());
-    let found = api.get_opt(SYSTEM_NAMESPACE).await?;
-    let made = found.filter(|namespace| namespace.annotations().contains_key(annotation::MADE));
+    let namespace = found(api.get(SYSTEM_NAMESPACE).await)?;
+    let made = namespace.filter(|namespace| namespace.annotations().contains_key(annotation::MADE));
     Ok(made.map(|namespace| InventoryObject {
         api_version: "v1".into(),
         kind: "Namespace".into(),
@@ -128,18 +128,6 @@ async fn made_namespace(client: &Client) -> anyhow::Result<Option<InventoryObjec
         uid: namespace.uid(),
         made: true,
     }))
-}
-
-/// That a kind is not served means that none of its objects is there.
-fn gone<T>(error: kube::Error) -> kube::Result<Option<T>> {
-    match error {
-        kube::Error::Api(status) if status.code == 404 => Ok(None),
-        error => Err(error),
-    }
-}
-
-fn gone_either(error: kube::Error) -> kube::Result<()> {
-    gone::<()>(error).map(drop)
 }
 
 #[cfg(test)]

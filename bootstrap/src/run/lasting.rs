@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bootstrap_install::{ApplyOptions, Object, inventory};
+use bootstrap_install::{ApplyOptions, Object, found, inventory};
 use crds::{
     inventory::{InventoryObject, KUBEFLOW, OPERATOR},
     names::{self, label},
@@ -153,10 +153,10 @@ async fn get<K>(api: &Api<K>, name: &str) -> Result<Option<K>, Failure>
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
-    let answer = timeout(ANSWERS_WITHIN, api.get_opt(name)).await;
+    let answer = timeout(ANSWERS_WITHIN, api.get(name)).await;
     let fails = |why: String| Failure::infrastructure(format!("reading {name}: {why}"));
     let answer = answer.map_err(|_| fails("the API server did not answer".into()))?;
-    answer.map_err(|error| fails(error.to_string()))
+    found(answer).map_err(|error| fails(error.to_string()))
 }
 
 #[cfg(test)]

@@ -117,18 +117,8 @@ pub(crate) fn provide(
     Ok(binaries)
 }
 
-/// Fetches or builds everything that any cluster of the newest version needs, without making one. Returns the
-/// folders.
-pub fn fetch(
-    source: &AssetSource,
-    cancel: &Cancel,
-    on: &mut dyn FnMut(Progress),
-) -> Result<Vec<PathBuf>, Error> {
-    fetch_of(KubernetesVersion::default(), source, cancel, on)
-}
-
 /// Fetches or builds everything that any cluster of this version needs, without making one. Returns the folders.
-pub fn fetch_of(
+pub fn fetch(
     version: KubernetesVersion,
     source: &AssetSource,
     cancel: &Cancel,

@@ -6,6 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     apply::{ApplyError, ApplyOptions, discover},
+    found::found,
     object::Object,
     resource::Resources,
 };
@@ -42,9 +43,9 @@ pub async fn present(
             name: identity.to_string(),
             reason: format!("whether it is there already cannot be told: {reason}"),
         };
-        let answer = timeout_at(until, api.get_metadata_opt(&identity.name)).await;
+        let answer = timeout_at(until, api.get_metadata(&identity.name)).await;
         let answer = answer.map_err(|_| fails("the API server did not answer".into()))?;
-        Ok::<_, RecordedError>(answer.map_err(|error| fails(error.to_string()))?.is_some())
+        Ok::<_, RecordedError>(found(answer).map_err(|error| fails(error.to_string()))?.is_some())
     });
     asked.buffered(options.concurrency.max(1)).try_collect().await
 }

@@ -19,6 +19,7 @@ pub use class::{Class, classes};
 
 use crate::{
     apply::{ApplyError, ApplyOptions, discover},
+    found::found,
     object::Identity,
     resource::Resources,
 };
@@ -121,8 +122,8 @@ async fn delete(
     };
     let until = || options.deadline.min(Instant::now() + options.request_timeout);
     let silent = |_| refused("the API server did not answer".into());
-    let found = timeout_at(until(), api.get_metadata_opt(&object.name)).await.map_err(silent)?;
-    let Some(found) = found.map_err(|error| refused(error.to_string()))? else { return Ok(None) };
+    let answer = timeout_at(until(), api.get_metadata(&object.name)).await.map_err(silent)?;
+    let Some(found) = found(answer).map_err(|error| refused(error.to_string()))? else { return Ok(None) };
     if !is_what_was_made(object, &found) {
         return Ok(None);
     }
@@ -147,13 +148,14 @@ impl Deleting {
         let mut pause = PAUSES.0;
         loop {
             let until = options.deadline.min(Instant::now() + options.request_timeout);
-            let (reason, finalizers) = match timeout_at(until, self.api.get_metadata_opt(&self.name)).await {
-                Ok(Ok(None)) => return Ok(()),
-                Ok(Ok(Some(found))) if found.uid().as_deref() != Some(self.uid.as_str()) => return Ok(()),
-                Ok(Ok(Some(found))) => (None, found.finalizers().to_vec()),
-                Ok(Err(error)) => (Some(error.to_string()), Vec::new()),
-                Err(_) => (Some("the API server did not answer".into()), Vec::new()),
-            };
+            let (reason, finalizers) =
+                match timeout_at(until, self.api.get_metadata(&self.name)).await.map(found) {
+                    Ok(Ok(None)) => return Ok(()),
+                    Ok(Ok(Some(found))) if found.uid().as_deref() != Some(self.uid.as_str()) => return Ok(()),
+                    Ok(Ok(Some(found))) => (None, found.finalizers().to_vec()),
+                    Ok(Err(error)) => (Some(error.to_string()), Vec::new()),
+                    Err(_) => (Some("the API server did not answer".into()), Vec::new()),
+                };
             if Instant::now() + pause >= options.deadline {
                 return Err(match reason {
                     Some(reason) => RemoveError::Refused { object: self.place, reason },

@@ -26,8 +26,8 @@ use crate::{
 };
 
 pub(crate) use proof::not_served_sentence;
-pub use waiting::wants_warnings_of;
 pub(crate) use waiting::FOR_POD;
+pub use waiting::wants_warnings_of;
 
 /// Longest message of a test, in bytes: the CRD takes no longer one.
 pub(crate) const MAX_MESSAGE: usize = 1024;
