@@ -1,0 +1,267 @@
+//! `--cluster existing`: a cluster that somebody has is used, and left exactly as it was.
+
+use std::{fs, path::Path, process::ExitCode, sync::Arc, time::Duration};
+
+use e2e_tests::{
+    cluster::{Cluster, Shared},
+    program::{Ended, Running, image_folders, run as kfe2e, start, test_image},
+    trials::{run, runtime, trial},
+};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+/// How long a run may take on a busy machine.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// How long a refusal may take.
+const SHORT: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    let (runtime, shared) = (runtime(), Shared::new("e2e-existing"));
+    // The daily sample of what takes minutes: the first and the last.
+    let trials = vec![
+        trial("a run leaves the cluster as it was", &runtime, &shared, left_as_it_was),
+        trial("a killed run is removed by down", &runtime, &shared, killed).with_ignored_flag(true),
+        trial("a foreign kubeflow is tested and never overwritten", &runtime, &shared, foreign_kubeflow)
+            .with_ignored_flag(true),
+        trial(
+            "an operator that is there is used, and another is refused",
+            &runtime,
+            &shared,
+            foreign_operator,
+        ),
+        trial("a run of somebody else is neither overwritten nor removed", &runtime, &shared, foreign_run)
+            .with_ignored_flag(true),
+        trial("what keeps a cluster from being used is said in one sentence", &runtime, &shared, refusals),
+    ];
+    run(trials, || shared.remove())
+}
+
+async fn cluster(shared: Arc<Shared>) -> Arc<Cluster> {
+    shared
+        .get(|name| async move {
+            let folders = image_folders();
+            let mut arguments = vec!["--cluster", "embedded"];
+            for folder in &folders {
+                arguments.extend(["--images", folder.to_str().unwrap()]);
+            }
+            Cluster::up(name, &arguments).await
+        })
+        .await
+}
+
+/// The flags that name the cluster.
+fn named(cluster: &Cluster) -> Vec<String> {
+    let context = cluster.kubectl(&["config", "current-context"]).expect(0).stdout;
+    ["--cluster", "existing", "--kubeconfig", &cluster.kubeconfig, "--context", context.trim()]
+        .map(Into::into)
+        .into()
+}
+
+/// `kfe2e run` in the cluster.
+fn arguments(cluster: &Cluster, kubeflow: &str, out: &Path, more: &[&str]) -> Vec<String> {
+    let mut all = vec!["run".to_owned()];
+    all.extend(named(cluster));
+    all.extend(["--kubeflow", kubeflow, "--image", &test_image(), "--out"].map(Into::into));
+    all.push(out.display().to_string());
+    all.extend(more.iter().map(ToString::to_string));
+    all
+}
+
+fn down(cluster: &Cluster) -> Ended {
+    let mut all = vec!["down".to_owned()];
+    all.extend(named(cluster));
+    kfe2e(&all, LIMIT)
+}
+
+/// Everything in the cluster that a run could add, change or remove, by kind, name and UID.
+fn everything(cluster: &Cluster) -> Vec<String> {
+    let kinds = "namespaces,customresourcedefinitions,clusterroles,clusterrolebindings,roles,rolebindings,\
+                 serviceaccounts,configmaps,secrets,services,deployments,jobs,pods,mutatingwebhookconfigurations,\
+                 validatingadmissionpolicies,validatingadmissionpolicybindings,persistentvolumeclaims";
+    let columns =
+        "custom-columns=K:.kind,NS:.metadata.namespace,N:.metadata.name,U:.metadata.uid,L:.metadata.labels";
+    let text = cluster.kubectl(&["get", kinds, "-A", "--no-headers", "-o", columns]).expect(0).stdout;
+    let mut lines: Vec<String> =
+        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    lines.sort();
+    lines
+}
+
+fn assert_unchanged(cluster: &Cluster, before: &[String]) {
+    let after = everything(cluster);
+    let more: Vec<_> = after.iter().filter(|line| !before.contains(line)).collect();
+    let less: Vec<_> = before.iter().filter(|line| !after.contains(line)).collect();
+    assert!(more.is_empty() && less.is_empty(), "left: {more:#?}\nmissing: {less:#?}");
+}
+
+fn script(folder: &Path, text: &str) -> String {
+    let path = folder.join("script.py");
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+async fn left_as_it_was(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let before = everything(&cluster);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let samples = ["--script", "manifests/samples/kubeflow-pipelines.py"];
+    kfe2e(&arguments(&cluster, "tests/kubeflow-mini", &out, &samples), LIMIT).expect(0);
+    assert_unchanged(&cluster, &before);
+    let result: Value = serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap();
+    assert_eq!(result["environment"]["cluster"], "existing");
+    // Only the namespaces of the run are looked at: the others are somebody's.
+    let mut logs: Vec<String> = fs::read_dir(out.join("logs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    logs.sort();
+    assert_eq!(logs, ["kubeflow", "kubeflow-e2e-system", "kubeflow-user-example-com"]);
+    let again = down(&cluster).expect(0);
+    assert!(again.stderr.contains("nothing in this cluster was made by kfe2e"), "{}", again.stderr);
+}
+
+/// Starts a run whose test sleeps, and waits for a line of its progress.
+fn start_and_reach(cluster: &Cluster, folder: &Path, line: &str) -> Running {
+    let sleeps = script(folder, "import time; time.sleep(600)");
+    let more = ["--script", &sleeps, "--output", "json"];
+    let mut running = start(&arguments(cluster, "tests/kubeflow-mini", &folder.join("out"), &more));
+    running.await_line(line, LIMIT, |seen| seen.contains(line));
+    running
+}
+
+async fn killed(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let before = everything(&cluster);
+    for line in ["33 objects", "\"stage\":\"deploy\"", "script is running"] {
+        let folder = tempfile::tempdir().unwrap();
+        let running = start_and_reach(&cluster, folder.path(), line);
+        running.signal(Signal::SIGKILL);
+        running.wait(SHORT);
+        down(&cluster).expect(0);
+        assert_unchanged(&cluster, &before);
+    }
+}
+
+async fn foreign_kubeflow(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let installed = e2e_tests::cluster::eventually("the small Kubeflow to be accepted", SHORT, || async {
+        let arguments = ["apply", "--server-side", "--force-conflicts", "-k", "tests/kubeflow-mini"];
+        Some(cluster.kubectl(&arguments)).filter(|ended| ended.code == Some(0))
+    });
+    installed.await;
+    cluster.kubectl(&["rollout", "status", "-n", "kubeflow", "deployment", "--timeout=120s"]).expect(0);
+    let before = everything(&cluster);
+    let folder = tempfile::tempdir().unwrap();
+    let more = ["--script", "manifests/samples/kubeflow-pipelines.py"];
+    let refused =
+        kfe2e(&arguments(&cluster, "tests/kubeflow-mini", &folder.path().join("no"), &more), SHORT).expect(2);
+    assert!(refused.stdout.contains("a Kubeflow that kfe2e did not install"), "{}", refused.stdout);
+    assert_unchanged(&cluster, &before);
+    // The sample needs the token that the PodDefault of this Kubeflow brings.
+    kfe2e(&arguments(&cluster, "none", &folder.path().join("yes"), &more), LIMIT).expect(0);
+    assert_unchanged(&cluster, &before);
+    cluster
+        .kubectl(&["delete", "--ignore-not-found", "--timeout=120s", "-k", "tests/kubeflow-mini"])
+        .expect(0);
+}
+
+async fn foreign_operator(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    cluster.kubectl(&["apply", "--server-side", "-k", "manifests/default"]).expect(0);
+    let before = everything(&cluster);
+    let folder = tempfile::tempdir().unwrap();
+    let text = script(folder.path(), "print('hello')");
+    let more = ["--script", text.as_str()];
+    kfe2e(&arguments(&cluster, "none", &folder.path().join("used"), &more), LIMIT).expect(0);
+    assert_unchanged(&cluster, &before);
+    let label =
+        ["label", "crd", "e2etests.e2e.kubeflow.org", "--overwrite", "app.kubernetes.io/version=9.9.9"];
+    cluster.kubectl(&label).expect(0);
+    let refused = kfe2e(&arguments(&cluster, "none", &folder.path().join("refused"), &more), SHORT).expect(2);
+    assert!(refused.stdout.contains("of version 9.9.9"), "{}", refused.stdout);
+    cluster.kubectl(&["get", "crd", "e2etests.e2e.kubeflow.org"]).expect(0);
+    cluster.kubectl(&["delete", "--timeout=120s", "-k", "manifests/default"]).expect(0);
+}
+
+async fn foreign_run(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let folder = tempfile::tempdir().unwrap();
+    let text = script(folder.path(), "print('hello')");
+    let more = ["--script", text.as_str(), "--keep", "always"];
+    kfe2e(&arguments(&cluster, "none", &folder.path().join("kept"), &more), LIMIT).expect(0);
+    // The same name again would show the verdict of the run before.
+    let refused = kfe2e(&arguments(&cluster, "none", &folder.path().join("again"), &more), LIMIT).expect(2);
+    assert!(refused.stdout.contains("E2ETest kubeflow exists already"), "{}", refused.stdout);
+    let foreign = json!({
+        "apiVersion": "e2e.kubeflow.org/v1alpha1", "kind": "E2ETest", "metadata": {"name": "theirs"},
+        "spec": {"targetNamespace": "nowhere", "tests": [{"name": "t", "image": "i", "script": {"source": {"inline": "1"}}}]},
+    });
+    cluster.apply(&foreign);
+    let removed = down(&cluster).expect(0);
+    assert!(removed.stderr.contains("stays, as E2ETest theirs needs it"), "{}", removed.stderr);
+    cluster.kubectl(&["get", "e2etest", "theirs"]).expect(0);
+    cluster.kubectl(&["get", "namespace", "kubeflow-e2e-system"]).expect(1);
+    cluster.kubectl(&["delete", "crd", "e2etests.e2e.kubeflow.org", "--timeout=60s"]).expect(0);
+}
+
+async fn refusals(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let before = everything(&cluster);
+    let folder = tempfile::tempdir().unwrap();
+    let text = script(folder.path(), "print('hello')");
+    let config: Value = serde_json::from_str(
+        &cluster.kubectl(&["config", "view", "--raw", "--minify", "-o", "json"]).expect(0).stdout,
+    )
+    .unwrap();
+    let authority = &config["clusters"][0]["cluster"];
+    let token = cluster.kubectl(&["create", "token", "default", "--duration=10m"]).expect(0).stdout;
+    let kubeconfig = folder.path().join("kubeconfig");
+    let user = |name: &str, token: &str| json!({"name": name, "user": {"token": token}});
+    let context =
+        |name: &str, cluster: &str| json!({"name": name, "context": {"cluster": cluster, "user": name}});
+    let text_of = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "powerless",
+        "clusters": [
+            {"name": "real", "cluster": authority},
+            {"name": "gone", "cluster": {"server": "https://127.0.0.1:1"}},
+        ],
+        "users": [user("powerless", token.trim()), user("expired", "expired"), user("nobody", "x")],
+        "contexts": [context("powerless", "real"), context("expired", "real"), context("nobody", "gone")],
+    });
+    fs::write(&kubeconfig, text_of.to_string()).unwrap();
+    let kubeconfig = kubeconfig.to_str().unwrap();
+    let folders = image_folders();
+    let layout = folders[0].to_str().unwrap();
+    for (more, code, sentence) in [
+        (vec![], 2, "needs --kubeconfig FILE and --context NAME"),
+        (vec!["--kubeconfig", kubeconfig], 2, "needs --kubeconfig FILE and --context NAME"),
+        (vec!["--kubeconfig", "/nowhere", "--context", "a"], 2, "No such file"),
+        (vec!["--kubeconfig", kubeconfig, "--context", "a"], 2, "it has powerless, expired, nobody"),
+        (vec!["--kubeconfig", kubeconfig, "--context", "nobody"], 4, "cannot be reached: Connection refused"),
+        (vec!["--kubeconfig", kubeconfig, "--context", "expired"], 4, "may have expired"),
+        (vec!["--kubeconfig", kubeconfig, "--context", "powerless"], 4, "its user may not create namespaces"),
+        (
+            vec!["--kubeconfig", kubeconfig, "--context", "powerless", "--images", layout],
+            2,
+            "cannot be loaded into an existing",
+        ),
+        (
+            vec!["--kubeconfig", kubeconfig, "--context", "powerless", "--kubernetes-version", "1.36"],
+            2,
+            "has its version already",
+        ),
+        (vec!["--context", "a", "--addons", "dns"], 2, "--addons belongs to --cluster microk8s"),
+    ] {
+        let out = folder.path().join("out");
+        let mut all = vec!["run", "--cluster", "existing", "--kubeflow", "none", "--script", &text, "--out"];
+        all.push(out.to_str().unwrap());
+        all.extend(&more);
+        let ended = kfe2e(&all, SHORT);
+        assert_eq!(ended.code, Some(code), "{more:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(sentence), "{more:?}: {}", ended.stderr);
+        assert!(!out.exists(), "{more:?} made the output folder");
+    }
+    assert_unchanged(&cluster, &before);
+}
