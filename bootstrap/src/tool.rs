@@ -2,10 +2,11 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    io::{BufRead as _, BufReader, ErrorKind, Read, Write as _},
+    fmt,
+    io::{self, BufRead as _, BufReader, ErrorKind, Read, Write},
     os::unix::process::CommandExt as _,
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -69,7 +70,7 @@ pub enum ToolError {
         line: String,
         /// How it ended, in words.
         status: String,
-        /// What it printed to standard error.
+        /// What it printed to standard error; where that is nothing, what it printed.
         stderr: String,
     },
     /// It took too long, and was ended.
@@ -97,13 +98,50 @@ fn said(stderr: &str, nothing: &str) -> String {
     if last.is_empty() { nothing.to_owned() } else { last.join("; ") }
 }
 
+/// A program that has ended, well or not.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Ended {
+    /// The command line.
+    pub line: String,
+    /// How it failed, in words; `None` when it succeeded.
+    pub failed: Option<String>,
+    /// What it printed.
+    pub stdout: String,
+    /// What it printed to standard error.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// What it printed.
+    ///
+    /// # Errors
+    /// It failed.
+    pub fn expect_success(self) -> Result<String, ToolError> {
+        let Some(status) = self.failed else { return Ok(self.stdout) };
+        // Some programs print their errors like everything else.
+        let stderr = if self.stderr.trim().is_empty() { self.stdout } else { self.stderr };
+        Err(ToolError::Failed { line: self.line, status, stderr })
+    }
+}
+
+/// Writes what a program reads from standard input.
+struct Feed(Box<Writes>);
+
+type Writes = dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send;
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Feed")
+    }
+}
+
 /// A program to run.
 #[derive(Debug)]
 pub struct Tool<'a> {
     command: Command,
     words: Vec<OsString>,
     limit: Duration,
-    input: Option<Vec<u8>>,
+    input: Option<Feed>,
     cancel: Option<&'a Cancel>,
 }
 
@@ -149,8 +187,15 @@ impl<'a> Tool<'a> {
 
     /// What it reads from standard input; nothing unless told.
     #[must_use]
-    pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
-        self.input = Some(input.into());
+    pub fn input(self, input: impl Into<Vec<u8>>) -> Self {
+        let input = input.into();
+        self.feed(move |out| out.write_all(&input))
+    }
+
+    /// What writes its standard input, while it runs.
+    #[must_use]
+    pub fn feed(mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static) -> Self {
+        self.input = Some(Feed(Box::new(write)));
         self
     }
 
@@ -178,9 +223,21 @@ impl<'a> Tool<'a> {
     ///
     /// # Errors
     /// As [`Tool::run`].
-    pub fn follow(mut self, line: &mut dyn FnMut(&str)) -> Result<String, ToolError> {
+    pub fn follow(self, line: &mut dyn FnMut(&str)) -> Result<String, ToolError> {
+        self.watch(line)?.expect_success()
+    }
+
+    /// Runs it and returns how it ended, well or not.
+    ///
+    /// # Errors
+    /// It is missing, takes too long or is cancelled.
+    pub fn ended(self) -> Result<Ended, ToolError> {
+        self.watch(&mut |_| {})
+    }
+
+    fn watch(mut self, line: &mut dyn FnMut(&str)) -> Result<Ended, ToolError> {
         let words = self.line();
-        let failed = |error: std::io::Error| ToolError::Io { line: words.clone(), reason: error.to_string() };
+        let failed = |error: io::Error| ToolError::Io { line: words.clone(), reason: error.to_string() };
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         self.command.stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() });
         let mut child = self.command.spawn().map_err(|error| match error.kind() {
@@ -188,10 +245,7 @@ impl<'a> Tool<'a> {
             _ => failed(error),
         })?;
         let group = Group::of(&child);
-        if let (Some(mut stdin), Some(input)) = (child.stdin.take(), self.input.take()) {
-            // A program that ends without reading everything says so by its exit code.
-            thread::spawn(move || drop(stdin.write_all(&input)));
-        }
+        let fed = feed(child.stdin.take(), self.input.take());
         let stdout = collect(child.stdout.take());
         let lines = lines(child.stderr.take());
         let mut watched = Watched { stderr: String::new(), lines, line };
@@ -214,11 +268,24 @@ impl<'a> Tool<'a> {
         watched.finish();
         // What it left running holds its output open; only what is there by now counts.
         let stdout = stdout.recv_timeout(GRACE).unwrap_or_default();
-        if status.success() {
-            return Ok(stdout);
+        let unfed = fed.recv_timeout(GRACE).ok().and_then(Result::err);
+        // A program that ends without reading everything says why by its exit code.
+        if let Some(error) = unfed.filter(|error| error.kind() != ErrorKind::BrokenPipe) {
+            return Err(ToolError::Io { line: words, reason: format!("its input: {error}") });
         }
-        Err(ToolError::Failed { line: words, status: in_words(status), stderr: watched.stderr })
+        let failed = (!status.success()).then(|| in_words(status));
+        Ok(Ended { line: words, failed, stdout, stderr: watched.stderr })
     }
+}
+
+/// Writes a program's standard input, while it runs.
+fn feed(stdin: Option<ChildStdin>, input: Option<Feed>) -> Receiver<io::Result<()>> {
+    let (sender, receiver) = channel();
+    if let (Some(mut stdin), Some(Feed(write))) = (stdin, input) {
+        // Nobody listens any more when the program was ended.
+        thread::spawn(move || drop(sender.send(write(&mut stdin))));
+    }
+    receiver
 }
 
 /// How a program ended.
@@ -235,7 +302,7 @@ impl Group {
     }
 
     /// Ends the program and what it started: asked first, killed when that does not help.
-    fn end(&self, child: &mut Child) -> std::io::Result<()> {
+    fn end(&self, child: &mut Child) -> io::Result<()> {
         let deadline = Instant::now() + GRACE;
         // A group that is gone already is what is wanted.
         let _ = killpg(self.0, Signal::SIGTERM);
@@ -346,8 +413,19 @@ mod tests {
             sh("exit 3").run().unwrap_err().to_string(),
             "`sh -c exit 3` failed: it exited with code 3"
         );
+        assert_eq!(
+            sh("echo here too; exit 3").run().unwrap_err().to_string(),
+            "`sh -c echo here too; exit 3` failed: here too"
+        );
         let missing = Tool::new("kfe2e-no-such-program").run().unwrap_err();
         assert_eq!(missing, ToolError::Missing { program: "kfe2e-no-such-program".into() });
+    }
+
+    #[test]
+    fn input_that_cannot_be_written_is_an_error_and_input_that_is_not_wanted_is_none() {
+        let broken = sh("cat > /dev/null").feed(|_| Err(io::Error::other("no such blob"))).run().unwrap_err();
+        assert!(broken.to_string().ends_with("its input: no such blob"), "{broken}");
+        assert_eq!(sh("exec 0<&-; echo enough").input(vec![0; 1 << 20]).run().unwrap(), "enough\n");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod microk8s;
 mod pick;
 mod record;
 mod supported;
+mod usable;
 
 use std::{
     collections::BTreeMap,

@@ -9,6 +9,10 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::ClusterKind;
@@ -86,6 +90,43 @@ impl Record {
         }
     }
 
+    /// Names of the other clusters of this kind that have a record.
+    pub fn others(&self) -> anyhow::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.kind()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.with_context(|| format!("reading {}", self.kind().display()))?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let folder = entry.with_context(|| format!("reading {}", self.kind().display()))?.path();
+            let other = Self { folder };
+            if other.folder != self.folder && other.exists() {
+                names.extend(other.folder.file_name().map(|name| name.to_string_lossy().into_owned()));
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Keeps other `kfe2e`s of this user away from all clusters of this kind until the lock is dropped, or the process
+    /// ends in whatever way.
+    pub fn lock(&self) -> anyhow::Result<Flock<fs::File>> {
+        fs::create_dir_all(self.kind()).with_context(|| format!("making {}", self.kind().display()))?;
+        let place = self.kind().join("lock");
+        let file = fs::File::create(&place).with_context(|| format!("opening {}", place.display()))?;
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
+            Errno::EWOULDBLOCK => {
+                anyhow!("another kfe2e is at work on it: wait until that has ended, and try again")
+            }
+            error => anyhow!("locking {}: {error}", place.display()),
+        })
+    }
+
+    /// The folder of all clusters of the kind.
+    fn kind(&self) -> &Path {
+        self.folder.parent().unwrap_or(&self.folder)
+    }
+
     fn path(&self) -> PathBuf {
         self.folder.join("record.json")
     }
@@ -110,5 +151,19 @@ mod tests {
         record.remove().unwrap();
         record.remove().unwrap();
         assert!(!record.exists() && !record.file("kubeconfig").exists());
+    }
+
+    #[test]
+    fn others_of_the_kind_are_known_and_kept_away() {
+        let root = tempfile::tempdir().unwrap();
+        let record = |name| Record::below(root.path(), ClusterKind::Microk8s, name);
+        assert!(record("a").others().unwrap().is_empty());
+        let held = record("a").lock().unwrap();
+        assert!(record("b").lock().unwrap_err().to_string().starts_with("another kfe2e is at work"));
+        drop(held);
+        record("b").lock().unwrap();
+        record("a").write(&1).unwrap();
+        record("b").write(&2).unwrap();
+        assert_eq!(record("a").others().unwrap(), ["b"]);
     }
 }

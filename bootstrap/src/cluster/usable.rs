@@ -1,0 +1,233 @@
+//! When a cluster that another program made is usable: pods can be made, a node takes them, and names resolve.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use crds::ExitCode;
+use futures::{StreamExt as _, TryFutureExt as _};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Node, ServiceAccount},
+};
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{Config, Event, watcher},
+    },
+};
+use serde::de::DeserializeOwned;
+
+use super::Created;
+use crate::{failure::Failure, run::up::client, tool::Cancel};
+
+/// How often a cancellation is looked for; it has no event.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Blocks until the cluster has its default service account, so many ready nodes, and DNS; at most for `within`.
+/// Returns when each of them was there, in seconds after `begin`.
+pub(super) fn wait(
+    created: &Created,
+    nodes: usize,
+    begin: Instant,
+    within: Duration,
+    cancel: &Cancel,
+) -> anyhow::Result<BTreeMap<String, f64>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime that watches the cluster")?;
+    runtime.block_on(async {
+        let client = client(created).await?;
+        tokio::select! {
+            figures = usable(&client, nodes, begin, within) => figures,
+            () = cancelled(cancel) => {
+                let message = "cancelled while waiting for the cluster to be usable".to_owned();
+                Err(Failure { code: ExitCode::Cancelled, message }.into())
+            }
+        }
+    })
+}
+
+async fn cancelled(cancel: &Cancel) {
+    while !cancel.is_cancelled() {
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+/// Waits for all three at once.
+async fn usable(
+    client: &Client,
+    nodes: usize,
+    begin: Instant,
+    within: Duration,
+) -> anyhow::Result<BTreeMap<String, f64>> {
+    let seconds = |()| begin.elapsed().as_secs_f64();
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
+    let account = until(
+        accounts,
+        Config::default().fields("metadata.name=default"),
+        within,
+        "the service account `default`",
+        |found| no_account(&found),
+    );
+    let node = until(
+        Api::<Node>::all(client.clone()),
+        Config::default(),
+        within,
+        "the nodes to be ready",
+        |found| not_ready(&found, nodes),
+    );
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), "kube-system");
+    let dns = until(
+        deployments,
+        Config::default().labels("k8s-app=kube-dns"),
+        within,
+        "DNS to be available",
+        |found| no_dns(&found),
+    );
+    let (account, node, dns) =
+        tokio::try_join!(account.map_ok(seconds), node.map_ok(seconds), dns.map_ok(seconds))?;
+    Ok([("apiReadySeconds", account), ("nodeReadySeconds", node), ("dnsReadySeconds", dns)]
+        .map(|(name, seconds)| (name.to_owned(), seconds))
+        .into())
+}
+
+/// Watches objects until nothing is lacking any more; the error says what was, last.
+async fn until<K>(
+    api: Api<K>,
+    config: Config,
+    within: Duration,
+    what: &str,
+    lacking: impl Fn(Vec<&K>) -> Option<String>,
+) -> anyhow::Result<()>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let deadline = tokio::time::Instant::now() + within;
+    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut objects: BTreeMap<String, K> = BTreeMap::new();
+    let mut lacks = "the API server has not answered".to_owned();
+    loop {
+        let Ok(event) = tokio::time::timeout_at(deadline, events.next()).await else {
+            bail!("waited {} s in vain for {what}: {lacks}", within.as_secs());
+        };
+        match event {
+            None => bail!("the watch for {what} ended: {lacks}"),
+            // It tries again by itself.
+            Some(Err(error)) => {
+                lacks = error.to_string();
+                continue;
+            }
+            Some(Ok(Event::Init)) => {
+                objects.clear();
+                continue;
+            }
+            Some(Ok(Event::InitApply(object))) => {
+                objects.insert(object.name_any(), object);
+                continue;
+            }
+            Some(Ok(Event::InitDone)) => {}
+            Some(Ok(Event::Apply(object))) => {
+                objects.insert(object.name_any(), object);
+            }
+            Some(Ok(Event::Delete(object))) => {
+                objects.remove(&object.name_any());
+            }
+        }
+        match lacking(objects.values().collect()) {
+            None => return Ok(()),
+            Some(reason) => lacks = reason,
+        }
+    }
+}
+
+fn no_account(accounts: &[&ServiceAccount]) -> Option<String> {
+    accounts.is_empty().then(|| "there is none in the namespace default".to_owned())
+}
+
+fn not_ready(nodes: &[&Node], wanted: usize) -> Option<String> {
+    let reason = |node: &&Node| {
+        let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
+        let ready = conditions?.iter().find(|condition| condition.type_ == "Ready")?;
+        (ready.status != "True").then(|| ready.message.clone().unwrap_or_default())
+    };
+    let waiting: Vec<String> = nodes
+        .iter()
+        .filter(|node| !is_ready(node))
+        .map(|node| {
+            format!("{}: {}", node.name_any(), reason(node).unwrap_or_else(|| "no word of it yet".into()))
+        })
+        .collect();
+    let ready = nodes.len() - waiting.len();
+    (ready < wanted).then(|| format!("{ready} of {wanted} are; {}", waiting.join("; ")))
+}
+
+fn is_ready(node: &Node) -> bool {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
+}
+
+fn no_dns(deployments: &[&Deployment]) -> Option<String> {
+    let Some(deployment) = deployments.first() else {
+        return Some("there is no Deployment with the label k8s-app=kube-dns in kube-system".into());
+    };
+    let status = deployment.status.as_ref();
+    let available = status
+        .and_then(|status| status.conditions.as_ref())
+        .and_then(|conditions| conditions.iter().find(|condition| condition.type_ == "Available"));
+    let observed = status.and_then(|status| status.observed_generation) == deployment.metadata.generation;
+    if observed && available.is_some_and(|condition| condition.status == "True") {
+        return None;
+    }
+    let why = available
+        .and_then(|condition| condition.message.clone())
+        .unwrap_or_else(|| "no word of it yet".into());
+    Some(format!("Deployment {}: {why}", deployment.name_any()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, from_value, json};
+
+    use super::*;
+
+    fn node(status: &Value) -> Node {
+        from_value(json!({ "metadata": { "name": "a" }, "status": status })).unwrap()
+    }
+
+    #[test]
+    fn a_node_counts_once_it_is_ready() {
+        let condition = |status: &str| json!({ "conditions": [{ "type": "Ready", "status": status, "message": "no network" }] });
+        let (ready, waiting, fresh) = (node(&condition("True")), node(&condition("False")), node(&json!({})));
+        assert_eq!(not_ready(&[&ready], 1), None);
+        assert_eq!(not_ready(&[&ready, &waiting], 2).unwrap(), "1 of 2 are; a: no network");
+        assert_eq!(not_ready(&[&fresh], 1).unwrap(), "0 of 1 are; a: no word of it yet");
+        assert_eq!(not_ready(&[], 1).unwrap(), "0 of 1 are; ");
+    }
+
+    #[test]
+    fn dns_counts_once_what_was_last_asked_of_it_is_available() {
+        let deployment = |observed: i64, status: &str| -> Deployment {
+            from_value(json!({
+                "metadata": { "name": "coredns", "generation": 2 },
+                "status": { "observedGeneration": observed, "conditions": [
+                    { "type": "Available", "status": status, "message": "no minimum availability" }
+                ] }
+            }))
+            .unwrap()
+        };
+        assert_eq!(no_dns(&[&deployment(2, "True")]), None);
+        assert_eq!(
+            no_dns(&[&deployment(2, "False")]).unwrap(),
+            "Deployment coredns: no minimum availability"
+        );
+        assert!(no_dns(&[&deployment(1, "True")]).is_some());
+        assert!(no_dns(&[]).unwrap().contains("k8s-app=kube-dns"));
+    }
+}
