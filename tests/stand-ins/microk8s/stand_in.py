@@ -1,0 +1,56 @@
+"""What both stand-ins share: their state in a folder. See README.md."""
+import os
+import pathlib
+import sys
+import threading
+
+
+def refuse(program, line):
+    """A call that the documentation does not have."""
+    print(f"stand-in: `{program} {line}` is not a call of the documentation", file=sys.stderr)
+    sys.exit(64)
+
+
+class State:
+    def __init__(self, program):
+        self.program = program
+        self.folder = pathlib.Path(os.environ["KFE2E_STAND_IN"])
+        self.call = program
+
+    def path(self, name):
+        return self.folder / name
+
+    def has(self, name):
+        return self.path(name).exists()
+
+    def lines(self, name):
+        return self.path(name).read_text().splitlines() if self.has(name) else []
+
+    def write(self, name, lines):
+        # At once or not at all: the test kills at any moment.
+        partial = self.path(f"{name}.{os.getpid()}")
+        partial.write_text("".join(line + "\n" for line in lines))
+        partial.rename(self.path(name))
+
+    def append(self, name, line):
+        self.write(name, self.lines(name) + [line])
+
+    def forget(self, *names):
+        for name in names:
+            self.path(name).unlink(missing_ok=True)
+
+    def called(self, line):
+        self.call = f"{self.program} {line}"
+        self.append("calls", self.call)
+
+    def fails(self):
+        return any(self.call.startswith(beginning) for beginning in self.lines("fail"))
+
+    def hang_or_fail(self, message, before=lambda: None):
+        """Does as the test says of this call; the message is for standard error, unless there is none."""
+        if any(self.call.startswith(beginning) for beginning in self.lines("hang")):
+            self.write("hanging", [str(os.getpid())])
+            threading.Event().wait()
+        if self.fails():
+            before()
+            sys.exit(message or 1)

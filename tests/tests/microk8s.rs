@@ -1,0 +1,284 @@
+//! `--cluster microk8s` against stand-ins of `snap` and `microk8s`: what is called, and that what was there stays. The
+//! API server behind the stand-in is real, an embedded cluster's.
+
+use std::{
+    env, fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    sync::Arc,
+    time::Duration,
+};
+
+use e2e_tests::{
+    cluster::{Cluster, Shared},
+    program::{Ended, Running, checkout, kfe2e, start_command},
+    trials::{plain, run, runtime, trial},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::{Value, json};
+
+/// How long a command may take; nothing is downloaded and nothing starts.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    let (runtime, shared) = (runtime(), Shared::new("e2e-microk8s"));
+    let trials = vec![
+        trial("a cluster is made, joined, loaded, inspected and removed", &runtime, &shared, whole_life),
+        plain("a microk8s that was there is left as it is", foreign),
+        plain("down after sigkill removes what was ours, at every call", killed),
+        plain("sigint ends an up with exit 130 and leaves nothing", interrupted),
+        plain("a failed addon ends an up with exit 4, a report, and leaves nothing", failed_addon),
+        plain("a microk8s that does not become ready is said to be so", never_ready),
+        plain("bad input and a silent snapd are refused in one sentence", refused),
+    ];
+    run(trials, || shared.remove())
+}
+
+/// The stand-ins with their state, and a state folder of kfe2e's own.
+struct StandIn {
+    folder: tempfile::TempDir,
+}
+
+impl StandIn {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn lines(&self, name: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.path(name)).unwrap_or_default();
+        text.lines().map(Into::into).collect()
+    }
+
+    /// The calls that change something, or wait.
+    fn calls(&self) -> Vec<String> {
+        let mut calls = self.lines("calls");
+        calls.retain(|call| !["snap list --all microk8s", "snap changes microk8s"].contains(&call.as_str()));
+        calls
+    }
+
+    /// Everything of ours that is left.
+    fn left(&self) -> Vec<&str> {
+        let record = "state/kfe2e/microk8s/ours/record.json";
+        let mut left = vec!["installed", "addons", "images", record];
+        left.retain(|name| self.path(name).exists());
+        left
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut path = checkout().join("tests/stand-ins/microk8s").into_os_string();
+        path.push(":");
+        path.push(env::var_os("PATH").unwrap());
+        let mut command = Command::new(kfe2e());
+        command.args(arguments).args(["--cluster", "microk8s"]);
+        command.env("PATH", path).env("PYTHONDONTWRITEBYTECODE", "1");
+        command.env("KFE2E_STAND_IN", self.folder.path()).env("XDG_STATE_HOME", self.path("state"));
+        command
+    }
+
+    fn start(&self, arguments: &[&str]) -> Running {
+        start_command(&mut self.command(arguments), format!("kfe2e {}", arguments.join(" ")))
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        self.start(arguments).wait(LIMIT)
+    }
+
+    /// Ends the call that hangs: it outlives a killed `kfe2e`, as a real one would.
+    fn end_hanging(&self) {
+        let pid: i32 = self.lines("hanging")[0].parse().unwrap();
+        // `kfe2e` may have ended it already.
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        fs::remove_file(self.path("hanging")).unwrap();
+        fs::remove_file(self.path("hang")).unwrap();
+    }
+}
+
+const UP: [&str; 3] = ["up", "--name", "ours"];
+const DOWN: [&str; 3] = ["down", "--name", "ours"];
+
+/// A small layout with one image.
+fn layout(folder: &Path) -> PathBuf {
+    let (spec, out) = (folder.join("spec.json"), folder.join("layout"));
+    let text = json!({ "name": "localhost/small:1", "minimalRoot": true, "layers": [] });
+    fs::write(&spec, text.to_string()).unwrap();
+    let arguments = ["image", "write", "--spec", spec.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    e2e_tests::program::run(&arguments, LIMIT).expect(0);
+    out
+}
+
+async fn whole_life(shared: Arc<Shared>) {
+    let behind = shared.get(|name| async move { Cluster::up(name, &["--cluster", "embedded"]).await }).await;
+    let stand_in = StandIn::new();
+    fs::copy(&behind.kubeconfig, stand_in.path("kubeconfig")).unwrap();
+    let layout = layout(stand_in.folder.path());
+    let layout = layout.to_str().unwrap();
+
+    let up = [&UP[..], &["--output", "json", "--kubernetes-version", "1.34", "--images", layout]].concat();
+    let ended = stand_in.run(&up).expect(0);
+    let made = [
+        "snap install microk8s --classic --channel=1.34/stable",
+        "microk8s status --wait-ready --timeout 600",
+        "microk8s ctr images list",
+        "microk8s ctr images import -",
+        "microk8s enable dns",
+        "microk8s enable hostpath-storage",
+        "microk8s enable ingress",
+        "microk8s enable metallb:10.64.140.43-10.64.140.49",
+        "microk8s enable rbac",
+        "microk8s status --wait-ready --timeout 600",
+        "microk8s config --use-loopback",
+    ];
+    assert_eq!(stand_in.calls(), made);
+    assert!(stand_in.lines("images")[0].starts_with("localhost/small:1 sha256:"));
+    let lines: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kubeconfig = lines.iter().find_map(|line| line["kubeconfig"].as_str()).unwrap();
+    assert_eq!(fs::metadata(kubeconfig).unwrap().permissions().mode() & 0o777, 0o600);
+    let figures = &lines.iter().find(|line| line["event"] == "stageFinished").unwrap()["figures"];
+    for figure in
+        ["installedSeconds", "apiReadySeconds", "nodeReadySeconds", "dnsReadySeconds", "imageLoadSeconds"]
+    {
+        assert!(figures[figure].is_number(), "{figure}: {figures}");
+    }
+
+    // Joined: nothing is installed or imported again.
+    stand_in.write("calls", "");
+    stand_in.run(&up).expect(0);
+    assert!(!stand_in.calls().iter().any(|call| call.contains("install") || call.contains("import")));
+    // A second name, another channel.
+    let second = stand_in.run(&["up", "--name", "second"]).expect(4);
+    assert!(second.stderr.contains("it is the cluster `ours`"), "{}", second.stderr);
+    let other = stand_in.run(&[&UP[..], &["--channel", "1.33/stable"]].concat()).expect(4);
+    assert!(other.stderr.contains("from channel 1.34/stable, not 1.33/stable"), "{}", other.stderr);
+    stand_in.run(&["image", "load", "--name", "ours", layout]).expect(0);
+
+    stand_in.write("calls", "");
+    stand_in.run(&DOWN).expect(0);
+    assert_eq!(
+        (stand_in.calls(), stand_in.left()),
+        (vec!["snap remove --purge microk8s".to_owned()], vec![])
+    );
+    stand_in.run(&DOWN).expect(0);
+    assert_eq!(stand_in.calls().len(), 1);
+}
+
+fn foreign() {
+    let stand_in = StandIn::new();
+    stand_in.write("installed", "1.32/stable\n");
+    let refused = stand_in.run(&UP).expect(4);
+    assert!(refused.stderr.contains("on this machine already and not by kfe2e"), "{}", refused.stderr);
+    stand_in.run(&DOWN).expect(0);
+    assert_eq!((stand_in.calls(), stand_in.left()), (Vec::<String>::new(), vec!["installed"]));
+    // One that somebody installs right now.
+    fs::remove_file(stand_in.path("installed")).unwrap();
+    stand_in.write("changes", "1 Doing Install \"microk8s\" snap from \"1.32/stable\" channel\n");
+    stand_in.run(&UP).expect(4);
+    assert_eq!(stand_in.calls(), Vec::<String>::new());
+}
+
+fn killed() {
+    for call in [
+        "snap install",
+        "microk8s status",
+        "microk8s enable dns",
+        "microk8s enable metallb",
+        "microk8s config",
+    ] {
+        let stand_in = StandIn::new();
+        stand_in.write("hang", call);
+        let mut up = stand_in.start(&UP);
+        up.await_path(&stand_in.path("hanging"), LIMIT);
+        up.signal(Signal::SIGKILL);
+        stand_in.end_hanging();
+        up.wait(LIMIT);
+        assert!(stand_in.left().contains(&"state/kfe2e/microk8s/ours/record.json"), "{call}");
+        stand_in.run(&DOWN).expect(0);
+        assert_eq!(stand_in.left(), Vec::<&str>::new(), "{call}");
+    }
+    // In the midst of a removal.
+    let stand_in = StandIn::new();
+    stand_in.write("hang", "microk8s config");
+    let mut up = stand_in.start(&UP);
+    up.await_path(&stand_in.path("hanging"), LIMIT);
+    up.signal(Signal::SIGKILL);
+    stand_in.end_hanging();
+    up.wait(LIMIT);
+    stand_in.write("hang", "snap remove");
+    let mut down = stand_in.start(&DOWN);
+    down.await_path(&stand_in.path("hanging"), LIMIT);
+    down.signal(Signal::SIGKILL);
+    stand_in.end_hanging();
+    down.wait(LIMIT);
+    stand_in.run(&DOWN).expect(0);
+    assert_eq!(stand_in.left(), Vec::<&str>::new());
+}
+
+fn interrupted() {
+    for call in ["snap install", "microk8s enable ingress"] {
+        let stand_in = StandIn::new();
+        stand_in.write("hang", call);
+        let mut up = stand_in.start(&UP);
+        up.await_path(&stand_in.path("hanging"), LIMIT);
+        up.signal(Signal::SIGINT);
+        up.wait(LIMIT).expect(130);
+        assert_eq!(stand_in.left(), Vec::<&str>::new(), "{call}");
+        stand_in.end_hanging();
+    }
+}
+
+fn failed_addon() {
+    let stand_in = StandIn::new();
+    stand_in.write("fail", "microk8s enable ingress");
+    let ended = stand_in.run(&UP).expect(4);
+    assert!(
+        ended.stderr.contains("`microk8s enable ingress` failed")
+            || ended.stderr.contains("Failed to enable")
+    );
+    assert_eq!(stand_in.left(), Vec::<&str>::new());
+    let logs = checkout().join("kfe2e-results/ours");
+    assert!(logs.join("inspection-report-20261123_101500.tar.gz").exists());
+    fs::remove_dir_all(logs).unwrap();
+}
+
+fn never_ready() {
+    let stand_in = StandIn::new();
+    stand_in.write("fail", "microk8s status");
+    let ended = stand_in.run(&UP).expect(4);
+    assert!(ended.stderr.contains("did not become ready"), "{}", ended.stderr);
+    assert_eq!(stand_in.left(), Vec::<&str>::new());
+    fs::remove_dir_all(checkout().join("kfe2e-results/ours")).unwrap();
+}
+
+fn refused() {
+    let stand_in = StandIn::new();
+    for (arguments, said) in [
+        (&["--nodes", "2"][..], "--nodes 2: MicroK8s on one machine has one node"),
+        (&["--kubernetes-version", "1.34", "--channel", "1.34/edge"], "both choose the snap's channel"),
+        (&["--kubernetes-version", "1.34.7"], "a channel for each minor version"),
+        (&["--addons", "rbac"], "--addons lacks dns"),
+        (&["--metallb-addresses", "ten"], "not a range such as"),
+        (&["--images", "/nowhere"], "/nowhere"),
+    ] {
+        let ended = stand_in.run(&[&UP[..], arguments].concat()).expect(2);
+        assert!(ended.stderr.contains(said) && ended.stderr.trim().lines().count() == 1, "{}", ended.stderr);
+    }
+    stand_in.write("fail", "snap list");
+    let silent = stand_in.run(&UP).expect(4);
+    assert!(silent.stderr.contains("systemctl start snapd.socket"), "{}", silent.stderr);
+    // No snap at all.
+    let ended =
+        start_command(stand_in.command(&UP).env("PATH", "/nowhere"), "kfe2e up".into()).wait(LIMIT).expect(2);
+    assert!(ended.stderr.contains("this machine lacks snap"), "{}", ended.stderr);
+    assert_eq!((stand_in.calls(), stand_in.left()), (Vec::<String>::new(), vec![]));
+}
