@@ -27,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 fn main() -> ExitCode {
     let (runtime, shared) = (runtime(), Shared::new("e2e-microk8s"));
     let trials = vec![
-        trial("a cluster is made, joined, loaded, inspected and removed", &runtime, &shared, whole_life),
+        trial("a cluster is made, joined, loaded and removed", &runtime, &shared, whole_life),
         plain("a microk8s that was there is left as it is", foreign),
         plain("down after sigkill removes what was ours, at every call", killed),
         plain("sigint ends an up with exit 130 and leaves nothing", interrupted),

@@ -109,7 +109,7 @@ impl Record {
     }
 
     /// Keeps other `kfe2e`s of this user away from all clusters of this kind until the lock is dropped, or the process
-    /// ends in whatever way.
+    /// ends in whatever way. Its empty file stays.
     pub fn lock(&self) -> anyhow::Result<Flock<fs::File>> {
         fs::create_dir_all(self.kind()).with_context(|| format!("making {}", self.kind().display()))?;
         let place = self.kind().join("lock");

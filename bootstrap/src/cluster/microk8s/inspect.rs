@@ -7,15 +7,15 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{cancelled, command::Call};
-use crate::tool::Cancel;
+use super::command::Call;
 
-/// Makes a report and copies its tarball into `folder`, which is made when absent.
-pub(super) fn copy(folder: &Path, cancel: &Cancel) -> anyhow::Result<()> {
+/// Makes a report and copies its tarball into `folder`, which is made when absent. A run that was interrupted has its
+/// evidence too, so nothing ends this before its time.
+pub(super) fn copy(folder: &Path) -> anyhow::Result<()> {
     // It exits with 1 when a service does not run: then the report is wanted most.
-    let ended = Call::inspect().tool().cancelled_by(cancel).ended().map_err(cancelled)?;
+    let ended = Call::inspect().tool().ended()?;
     let Some(report) = report(&ended.stdout) else {
-        ended.expect_success().map_err(cancelled)?;
+        ended.expect_success()?;
         bail!("`microk8s inspect` does not say where its report is");
     };
     let name = report.file_name().context("the report of `microk8s inspect` has no name")?;

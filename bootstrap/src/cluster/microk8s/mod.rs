@@ -232,14 +232,13 @@ impl Microk8s {
             return reason;
         }
         if !self.cancel.is_cancelled()
-            && let Err(error) = inspect::copy(&self.failure_logs, &Cancel::default())
+            && let Err(error) = inspect::copy(&self.failure_logs)
         {
             say(format!("no report of `microk8s inspect`: {error:#}"));
         }
-        match self.remove() {
-            Ok(()) => reason,
-            Err(also) => reason.context(format!("then, while cleaning up: {also:#}")),
-        }
+        let Err(also) = self.remove() else { return reason };
+        let failure = Failure::from(reason);
+        Failure { message: format!("{failure}; then, while cleaning up: {also:#}"), ..failure }.into()
     }
 }
 
@@ -291,7 +290,7 @@ impl Cluster for Microk8s {
     }
 
     fn evidence(&self, folder: &Path) -> anyhow::Result<()> {
-        inspect::copy(folder, &self.cancel)
+        inspect::copy(folder)
     }
 
     fn destroy(&self, say: Say<'_>) -> anyhow::Result<()> {
