@@ -1,11 +1,12 @@
 //! Other programs that `kfe2e` drives (`docker`, `kind`, `snap`), each run to its end under a deadline.
 
 use std::{
+    env,
     ffi::{OsStr, OsString},
     fmt,
     io::{self, BufRead as _, BufReader, ErrorKind, Read, Write},
-    os::unix::process::CommandExt as _,
-    path::Path,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{
         Arc,
@@ -286,6 +287,15 @@ fn feed(stdin: Option<ChildStdin>, input: Option<Feed>) -> Receiver<io::Result<(
         thread::spawn(move || drop(sender.send(write(&mut stdin))));
     }
     receiver
+}
+
+/// Where a program is on the PATH.
+pub fn on_the_path(program: &str) -> Option<PathBuf> {
+    let folders = env::var_os("PATH")?;
+    let is_program = |place: &PathBuf| {
+        place.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    env::split_paths(&folders).map(|folder| folder.join(program)).find(is_program)
 }
 
 /// How a program ended.

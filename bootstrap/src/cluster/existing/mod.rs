@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bootstrap_embedded::Cancel;
 use clap::Args;
 
 use super::{Cluster, ClusterSettings, Created, Say, made};
@@ -39,6 +40,8 @@ impl ExistingArgs {
 #[derive(Debug)]
 pub struct Existing {
     access: Access,
+    /// Ends what is fetched.
+    fetching: Cancel,
 }
 
 impl Existing {
@@ -59,7 +62,10 @@ impl Existing {
                  (KFE2E_IMAGES sets this flag too)",
             ));
         }
-        Ok(Self { access: Access { kubeconfig: kubeconfig.clone(), context: context.clone() } })
+        Ok(Self {
+            access: Access { kubeconfig: kubeconfig.clone(), context: context.clone() },
+            fetching: Cancel::default(),
+        })
     }
 }
 
@@ -89,7 +95,8 @@ impl Cluster for Existing {
     }
 
     fn interrupt(&self) {
-        // Every step has a deadline of seconds.
+        // Every other step has a deadline of seconds.
+        self.fetching.cancel();
     }
 
     fn load_images(&self, _layouts: &[PathBuf], _say: Say<'_>) -> anyhow::Result<()> {
@@ -99,7 +106,7 @@ impl Cluster for Existing {
     }
 
     fn kubectl(&self, say: Say<'_>) -> anyhow::Result<PathBuf> {
-        super::kubectl::on_path_or_fetched(say)
+        super::kubectl::on_the_path_or_fetched(&self.fetching, say)
     }
 
     fn evidence(&self, _folder: &Path) -> anyhow::Result<()> {

@@ -1,12 +1,11 @@
 //! The calls of `snap` and `microk8s`, as data.
 
 use std::{
-    env,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use crate::tool::Tool;
+use crate::tool::{Tool, on_the_path};
 
 /// Where snaps' programs are when the PATH does not say so, as under `sudo` on some distributions.
 const SNAP_PROGRAMS: [&str; 2] = ["/snap/bin", "/var/lib/snapd/snap/bin"];
@@ -136,10 +135,4 @@ fn microk8s() -> PathBuf {
     on_the_path("microk8s")
         .or_else(|| elsewhere.into_iter().find(|place| place.exists()))
         .unwrap_or_else(|| "microk8s".into())
-}
-
-/// Where a program is on the PATH.
-pub(super) fn on_the_path(program: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(program)).find(|place| place.is_file())
 }

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use nix::{sys::statvfs::statvfs, unistd::Uid};
 
-use super::command::on_the_path;
-use crate::{failure::Failure, tool::ToolError};
+use crate::{
+    failure::Failure,
+    tool::{ToolError, on_the_path},
+};
 
 /// Where snaps, their data and the images in them go.
 const SNAPD_FOLDER: &str = "/var/lib/snapd";

@@ -27,7 +27,7 @@ use self::{
     command::Call,
     steps::{Facts, Making, Start},
 };
-use super::{Cluster, ClusterKind, ClusterSettings, Created, Record, Say, embedded, usable};
+use super::{Cluster, ClusterKind, ClusterSettings, Created, Record, Say, kubectl, usable};
 use crate::{
     failure::Failure,
     tool::{Cancel, ToolError},
@@ -286,7 +286,7 @@ impl Cluster for Microk8s {
 
     fn kubectl(&self, say: Say<'_>) -> anyhow::Result<PathBuf> {
         // MicroK8s brings one, but what is rendered is rendered before there is a cluster.
-        command::on_the_path("kubectl").map_or_else(|| embedded::kubectl(&self.fetching, say), Ok)
+        kubectl::on_the_path_or_fetched(&self.fetching, say)
     }
 
     fn evidence(&self, folder: &Path) -> anyhow::Result<()> {
