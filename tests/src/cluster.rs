@@ -87,6 +87,11 @@ pub fn kubectl() -> std::path::PathBuf {
     folders.into_iter().map(|folder| folder.join("kubectl")).find(|path| path.is_file()).unwrap()
 }
 
+/// The current context of a kubeconfig.
+pub fn context(kubeconfig: &str) -> String {
+    Kubeconfig::read_from(kubeconfig).unwrap().current_context.unwrap()
+}
+
 /// A client of the kubeconfig's administrator.
 pub async fn client(kubeconfig: &str) -> Client {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();

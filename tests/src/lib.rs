@@ -4,6 +4,7 @@
 //! removed after the last one, whatever happens between. No test reads the ambient kubeconfig.
 
 pub mod cluster;
+pub mod docker;
 pub mod host;
 pub mod objects;
 pub mod program;

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use e2e_tests::{
-    cluster::{Cluster, Shared},
+    cluster::{Cluster, Shared, context},
     program::{Ended, Running, image_folders, run as kfe2e, start, test_image},
     trials::{run, runtime, trial},
 };
@@ -52,8 +52,8 @@ async fn cluster(shared: Arc<Shared>) -> Arc<Cluster> {
 
 /// The flags that name the cluster.
 fn named(cluster: &Cluster) -> Vec<String> {
-    let context = cluster.kubectl(&["config", "current-context"]).expect(0).stdout;
-    ["--cluster", "existing", "--kubeconfig", &cluster.kubeconfig, "--context", context.trim()]
+    let context = context(&cluster.kubeconfig);
+    ["--cluster", "existing", "--kubeconfig", &cluster.kubeconfig, "--context", &context]
         .map(Into::into)
         .into()
 }

@@ -18,7 +18,7 @@ declare -A settings=(
 )
 
 # The control group of a folder's daemon: processes in it are that daemon's, whatever their numbers.
-group_of() { echo "kfe2e-docker-$(sha256sum <<<"$1" | cut -c1-8)"; }
+group_of() { echo "docker-of-kfe2e-$(sha256sum <<<"$1" | cut -c1-8)"; }
 
 # list_links [SELECTION]: names of the host's links.
 list_links() { ip -oneline link show "$@" | sed -nE 's/^[0-9]+: ([^:@]+).*/\1/p'; }
