@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         plain("a microk8s that was there is left as it is", foreign),
         plain("down after sigkill removes what was ours, at every call", killed),
         plain("sigint ends an up with exit 130 and leaves nothing", interrupted),
+        plain("two at once do not disturb each other", two_at_once),
         plain("a failed addon ends an up with exit 4, a report, and leaves nothing", failed_addon),
         plain("a microk8s that does not become ready is said to be so", never_ready),
         plain("bad input and a silent snapd are refused in one sentence", refused),
@@ -235,6 +236,22 @@ fn interrupted() {
         assert_eq!(stand_in.left(), Vec::<&str>::new(), "{call}");
         stand_in.end_hanging();
     }
+}
+
+fn two_at_once() {
+    let stand_in = StandIn::new();
+    stand_in.write("hang", "microk8s enable dns");
+    let mut first = stand_in.start(&UP);
+    first.await_path(&stand_in.path("hanging"), LIMIT);
+    for arguments in [&UP[..], &DOWN] {
+        let second = stand_in.run(arguments).expect(4);
+        assert!(second.stderr.contains("another kfe2e is at work"), "{}", second.stderr);
+    }
+    stand_in.run(&["up", "--name", "second"]).expect(4);
+    assert!(first.is_running() && stand_in.left().contains(&"installed"));
+    first.signal(Signal::SIGINT);
+    first.wait(LIMIT).expect(130);
+    assert_eq!(stand_in.left(), Vec::<&str>::new());
 }
 
 fn failed_addon() {

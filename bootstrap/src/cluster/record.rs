@@ -9,13 +9,12 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use nix::{
-    errno::Errno,
-    fcntl::{Flock, FlockArg},
-};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::ClusterKind;
+
+/// The record's own file.
+const FILE: &str = "record.json";
 
 /// The record of one cluster.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -36,6 +35,33 @@ impl Record {
     /// The record of a cluster below this folder.
     pub fn below(root: &Path, kind: ClusterKind, name: &str) -> Self {
         Self { folder: root.join(kind.as_str()).join(name) }
+    }
+
+    /// The names with a record of this kind, in order.
+    pub fn names(kind: ClusterKind) -> anyhow::Result<Vec<String>> {
+        Self::of(kind, "").names_beside()
+    }
+
+    fn names_beside(&self) -> anyhow::Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(anyhow!("{}: {error}", self.folder.display())),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.with_context(|| self.folder.display().to_string())?;
+            if entry.path().join(FILE).is_file() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The file that is locked while somebody makes or removes the cluster; it lies beside the folder, which may go.
+    pub fn lock(&self) -> PathBuf {
+        self.folder.with_extension("lock")
     }
 
     /// Whether there is one: a cluster of ours, whole or half made.
@@ -90,45 +116,8 @@ impl Record {
         }
     }
 
-    /// Names of the other clusters of this kind that have a record.
-    pub fn others(&self) -> anyhow::Result<Vec<String>> {
-        let entries = match fs::read_dir(self.kind()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.with_context(|| format!("reading {}", self.kind().display()))?,
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let folder = entry.with_context(|| format!("reading {}", self.kind().display()))?.path();
-            let other = Self { folder };
-            if other.folder != self.folder && other.exists() {
-                names.extend(other.folder.file_name().map(|name| name.to_string_lossy().into_owned()));
-            }
-        }
-        names.sort();
-        Ok(names)
-    }
-
-    /// Keeps other `kfe2e`s of this user away from all clusters of this kind until the lock is dropped, or the process
-    /// ends in whatever way. Its empty file stays.
-    pub fn lock(&self) -> anyhow::Result<Flock<fs::File>> {
-        fs::create_dir_all(self.kind()).with_context(|| format!("making {}", self.kind().display()))?;
-        let place = self.kind().join("lock");
-        let file = fs::File::create(&place).with_context(|| format!("opening {}", place.display()))?;
-        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
-            Errno::EWOULDBLOCK => {
-                anyhow!("another kfe2e is at work on it: wait until that has ended, and try again")
-            }
-            error => anyhow!("locking {}: {error}", place.display()),
-        })
-    }
-
-    /// The folder of all clusters of the kind.
-    fn kind(&self) -> &Path {
-        self.folder.parent().unwrap_or(&self.folder)
-    }
-
     fn path(&self) -> PathBuf {
-        self.folder.join("record.json")
+        self.folder.join(FILE)
     }
 }
 
@@ -148,22 +137,12 @@ mod tests {
         let mode = fs::metadata(record.file("")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
         fs::write(record.file("kubeconfig"), "secret").unwrap();
+        fs::write(record.lock(), "").unwrap();
+        let all = Record::below(root.path(), ClusterKind::Kind, "");
+        assert_eq!(all.names_beside().unwrap(), ["a"]);
+        assert_eq!(Record::below(root.path(), ClusterKind::Microk8s, "").names_beside().unwrap(), [""; 0]);
         record.remove().unwrap();
         record.remove().unwrap();
         assert!(!record.exists() && !record.file("kubeconfig").exists());
-    }
-
-    #[test]
-    fn others_of_the_kind_are_known_and_kept_away() {
-        let root = tempfile::tempdir().unwrap();
-        let record = |name| Record::below(root.path(), ClusterKind::Microk8s, name);
-        assert!(record("a").others().unwrap().is_empty());
-        let held = record("a").lock().unwrap();
-        assert!(record("b").lock().unwrap_err().to_string().starts_with("another kfe2e is at work"));
-        drop(held);
-        record("b").lock().unwrap();
-        record("a").write(&1).unwrap();
-        record("b").write(&2).unwrap();
-        assert_eq!(record("a").others().unwrap(), ["b"]);
     }
 }

@@ -1,6 +1,6 @@
 //! Loading images into MicroK8s' containerd, which keeps what it already has.
 
-use std::{collections::BTreeSet, io, path::Path};
+use std::{collections::BTreeSet, path::Path};
 
 use bootstrap_image::{StoredImage, archive, list};
 
@@ -21,10 +21,9 @@ pub(super) fn load(layout: &Path, cancel: &Cancel, say: Say<'_>) -> Result<(), T
         return Ok(());
     }
     let (from, names) = (layout.to_owned(), missing.clone());
-    let import = Call::import()
-        .tool()
-        .cancelled_by(cancel)
-        .feed(move |out| archive(&from, |name| names.contains(name), out).map_err(io::Error::other));
+    let import = Call::import().tool().cancelled_by(cancel).stream(move |out| {
+        archive(&from, |name| names.contains(name), out).map_err(|error| error.to_string())
+    });
     import.run()?;
     for name in missing {
         say(name);

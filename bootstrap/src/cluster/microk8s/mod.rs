@@ -4,6 +4,7 @@ mod asked;
 mod command;
 mod images;
 mod inspect;
+mod lock;
 mod machine;
 mod snapd;
 mod steps;
@@ -113,7 +114,10 @@ impl Microk8s {
     fn start(&self) -> anyhow::Result<Start> {
         let facts = Facts {
             recorded: self.record.read::<Recorded>()?.map(|recorded| recorded.channel),
-            others: self.record.others()?,
+            others: Record::names(ClusterKind::Microk8s)?
+                .into_iter()
+                .filter(|name| *name != self.name)
+                .collect(),
             snap: snapd::look(&self.cancel).map_err(|error| machine::refused(&error))?,
         };
         Ok(steps::start(&self.name, &self.asked, self.must_be_new, &facts)?)
@@ -257,7 +261,7 @@ impl Cluster for Microk8s {
     }
 
     fn create(&self, say: Say<'_>) -> anyhow::Result<Created> {
-        let _lock = self.record.lock()?;
+        let _lock = lock::hold()?;
         let channel = match self.start()? {
             Start::Join { channel } => return self.make(&channel, say),
             Start::Install => &self.asked.channel,
@@ -298,7 +302,7 @@ impl Cluster for Microk8s {
             say(format!("there is no MicroK8s cluster {} of ours", self.name));
             return Ok(());
         }
-        let _lock = self.record.lock()?;
+        let _lock = lock::hold()?;
         self.remove()
     }
 }
