@@ -12,7 +12,7 @@ use std::{
 
 use e2e_tests::{
     cluster::{Cluster, Shared},
-    program::{Ended, Running, checkout, kfe2e, start_command},
+    program::{Ended, Running, checkout, image_folders, kfe2e, start_command, test_image},
     trials::{plain, run, runtime, trial},
 };
 use nix::{
@@ -24,10 +24,14 @@ use serde_json::{Value, json};
 /// How long a command may take; nothing is downloaded and nothing starts.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// How long a whole run may take on a busy machine.
+const RUN_WITHIN: Duration = Duration::from_secs(300);
+
 fn main() -> ExitCode {
     let (runtime, shared) = (runtime(), Shared::new("e2e-microk8s"));
     let trials = vec![
         trial("a cluster is made, joined, loaded and removed", &runtime, &shared, whole_life),
+        trial("a run ends succeeded, with microk8s' own report", &runtime, &shared, whole_run),
         plain("a microk8s that was there is left as it is", foreign),
         plain("down after sigkill removes what was ours, at every call", killed),
         plain("sigint ends an up with exit 130 and leaves nothing", interrupted),
@@ -119,10 +123,34 @@ fn layout(folder: &Path) -> PathBuf {
     out
 }
 
-async fn whole_life(shared: Arc<Shared>) {
-    let behind = shared.get(|name| async move { Cluster::up(name, &["--cluster", "embedded"]).await }).await;
+/// The stand-in with a real cluster behind it, which has the images: what is imported goes to the stand-in.
+async fn stand_in(shared: Arc<Shared>) -> StandIn {
+    let make = |name| async move {
+        let folders = image_folders();
+        let images = folders.iter().flat_map(|folder| ["--images", folder.to_str().unwrap()]);
+        Cluster::up(name, &["--cluster", "embedded"].into_iter().chain(images).collect::<Vec<_>>()).await
+    };
     let stand_in = StandIn::new();
-    fs::copy(&behind.kubeconfig, stand_in.path("kubeconfig")).unwrap();
+    fs::copy(&shared.get(make).await.kubeconfig, stand_in.path("kubeconfig")).unwrap();
+    stand_in
+}
+
+async fn whole_run(shared: Arc<Shared>) {
+    let stand_in = stand_in(shared).await;
+    let (image, out) = (test_image(), stand_in.path("out"));
+    let script = ["--script", "manifests/samples/hello.py", "--image", &image];
+    let arguments = [&["run", "--kubeflow", "none", "--out", out.to_str().unwrap()], &script[..]].concat();
+    let ended = stand_in.start(&arguments).wait(RUN_WITHIN).expect(0);
+    assert!(ended.stdout.contains(out.to_str().unwrap()), "{}", ended.stdout);
+    for file in ["run.json", "junit.xml", "summary.md", "cluster/inspection-report-20261123_101500.tar.gz"] {
+        assert!(out.join(file).exists(), "{file}");
+    }
+    assert_eq!(stand_in.calls().last().unwrap(), "snap remove --purge microk8s");
+    assert!(!stand_in.path("installed").exists());
+}
+
+async fn whole_life(shared: Arc<Shared>) {
+    let stand_in = stand_in(shared).await;
     let layout = layout(stand_in.folder.path());
     let layout = layout.to_str().unwrap();
 
