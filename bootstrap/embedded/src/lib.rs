@@ -57,12 +57,15 @@ mod system_images;
 mod up;
 mod watch;
 
-pub use assets::{AssetSource, KubernetesVersion, Releases, fetch as fetch_assets};
+pub use assets::{
+    AssetSource, KIND_VERSION, KubernetesVersion, Releases, fetch as fetch_assets, fetch_kind,
+};
 pub use config::{Cancel, ClusterConfig, Existing, Roots};
 pub use down::{Report, down};
 pub use error::Error;
 pub use evidence::evidence;
 pub use leftovers::leftovers;
+pub use lock::Lock;
 pub use name::ClusterName;
 pub use preflight::{preflight, preflight_down};
 pub use progress::{Progress, Step};

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Error, command::Tick};
+use crate::Error;
 
 /// How often a taken lock is tried again.
 const TICK: Duration = Duration::from_millis(50);
@@ -16,18 +16,19 @@ const TICK: Duration = Duration::from_millis(50);
 /// A held lock. The kernel frees it when the process ends, however that happens, and since files are not
 /// inherited by programs that are started, no daemon keeps it.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub struct Lock {
     path: PathBuf,
     file: File,
 }
 
 impl Lock {
-    /// Takes the lock, waiting up to `limit` for another holder. `busy` is told once, at the first refusal.
-    pub(crate) fn take(
+    /// Takes the lock, waiting up to `limit` for another holder. `busy` is told once, at the first refusal; an error
+    /// of `tick` ends the wait.
+    pub fn take(
         path: &Path,
         limit: Duration,
         mut busy: impl FnMut(),
-        tick: Tick<'_>,
+        tick: &mut dyn FnMut() -> Result<(), Error>,
     ) -> Result<Self, Error> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(Error::io("create", folder))?;

@@ -10,6 +10,8 @@ use std::{
 pub enum Step {
     /// Finding, fetching or building the binaries.
     Binaries,
+    /// Finding, fetching or building the program `kind`.
+    Kind,
     /// Removing what an earlier, unfinished attempt left.
     Sweep,
     /// etcd and the API server.
@@ -26,6 +28,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Binaries => "kubernetes binaries",
+            Self::Kind => "the program kind",
             Self::Sweep => "removing what is left of an earlier cluster",
             Self::ControlPlane => "control plane",
             Self::Images => "images",

@@ -11,6 +11,7 @@
 mod archive;
 mod blob;
 mod error;
+mod held;
 mod image;
 mod layer;
 mod layout;
@@ -18,6 +19,7 @@ mod reference;
 
 pub use archive::archive;
 pub use error::ImageError;
+pub use held::missing_from;
 pub use image::{Architecture, Image};
 pub use layer::{Content, Entry, EntryKind, Layer, minimal_root};
 pub use layout::{StoredImage, list, write_layout};

@@ -52,6 +52,14 @@ const COREDNS: Module = Module {
     package: ".",
 };
 
+const KIND: Module = Module {
+    files: &[
+        ("go.mod", include_str!("../../modules/kind/go.mod")),
+        ("go.sum", include_str!("../../modules/kind/go.sum")),
+    ],
+    package: "sigs.k8s.io/kind",
+};
+
 /// Compiles a set into a folder. `why` says why it could not be had otherwise.
 pub(super) fn build(
     set: Set,
@@ -113,6 +121,7 @@ const fn module(set: Set) -> Module {
         Set::Kubernetes(KubernetesVersion::V1_36) => KUBERNETES_1_36,
         Set::Etcd => ETCD,
         Set::CoreDns => COREDNS,
+        Set::Kind => KIND,
     }
 }
 
@@ -162,7 +171,11 @@ mod tests {
     fn module_files_have_the_versions_that_are_promised() {
         let kubernetes =
             KubernetesVersion::ALL.map(|version| (Set::Kubernetes(version), "k8s.io/kubernetes"));
-        let others = [(Set::Etcd, "go.etcd.io/etcd/server/v3"), (Set::CoreDns, "github.com/coredns/coredns")];
+        let others = [
+            (Set::Etcd, "go.etcd.io/etcd/server/v3"),
+            (Set::CoreDns, "github.com/coredns/coredns"),
+            (Set::Kind, "sigs.k8s.io/kind"),
+        ];
         for (set, path) in kubernetes.into_iter().chain(others) {
             assert!(go_mod(set).contains(&format!("{path} {}", set.version())), "{}", set.folder());
         }

@@ -25,6 +25,8 @@ pub struct Releases {
     pub etcd: String,
     /// The base of CoreDNS' releases.
     pub coredns: String,
+    /// The base of kind's releases.
+    pub kind: String,
 }
 
 impl Default for Releases {
@@ -33,6 +35,7 @@ impl Default for Releases {
             kubernetes: "https://dl.k8s.io".to_owned(),
             etcd: "https://github.com/etcd-io/etcd/releases/download".to_owned(),
             coredns: "https://github.com/coredns/coredns/releases/download".to_owned(),
+            kind: "https://github.com/kubernetes-sigs/kind/releases/download".to_owned(),
         }
     }
 }
@@ -77,6 +80,10 @@ fn plan(releases: &Releases, set: Set, architecture: Architecture) -> Vec<Downlo
         Set::CoreDns => {
             let url = format!("{}/{version}/coredns_{}_linux_{arch}.tgz", releases.coredns, set.number());
             vec![Download { checksums: format!("{url}.sha256"), url, program: "coredns", packed: true }]
+        }
+        Set::Kind => {
+            let url = format!("{}/{version}/kind-linux-{arch}", releases.kind);
+            vec![Download { checksums: format!("{url}.sha256sum"), url, program: "kind", packed: false }]
         }
         Set::Kubernetes(_) => {
             let base = format!("{}/{version}/bin/linux/{arch}", releases.kubernetes);
@@ -196,6 +203,10 @@ mod tests {
         assert_eq!(
             urls(Set::CoreDns),
             ["https://github.com/coredns/coredns/releases/download/v1.14.7/coredns_1.14.7_linux_arm64.tgz"]
+        );
+        assert_eq!(
+            urls(Set::Kind),
+            ["https://github.com/kubernetes-sigs/kind/releases/download/v0.33.0/kind-linux-arm64"]
         );
     }
 

@@ -24,7 +24,7 @@ use crate::{
 };
 
 pub use download::Releases;
-pub use versions::KubernetesVersion;
+pub use versions::{KIND_VERSION, KubernetesVersion};
 pub(crate) use versions::Set;
 
 use present::{ask, lack, present};
@@ -127,6 +127,18 @@ pub fn fetch(
     let errand = Errand { cancel, cluster: None };
     let Binaries { kubernetes, etcd, coredns } = provide(source, version, 1, errand, on)?;
     Ok([Some(kubernetes), Some(etcd), coredns].into_iter().flatten().collect())
+}
+
+/// Fetches or builds the program `kind`, of the version [`KIND_VERSION`]. Returns its path.
+pub fn fetch_kind(
+    source: &AssetSource,
+    cancel: &Cancel,
+    on: &mut dyn FnMut(Progress),
+) -> Result<PathBuf, Error> {
+    let mut teller = Teller::start(Step::Kind, on);
+    let folder = provide_set(source, Set::Kind, Errand { cancel, cluster: None }, &mut teller)?;
+    teller.finish();
+    Ok(folder.join("kind"))
 }
 
 fn provide_set(

@@ -15,7 +15,7 @@ pub(super) fn present(
     let whole = |folder: &PathBuf| set.missing_in(folder).is_empty();
     let wanted = |folder: &PathBuf| match set {
         Set::Kubernetes(version) => asked(folder).is_some_and(|answer| is_of(version, &answer)),
-        Set::Etcd | Set::CoreDns => true,
+        Set::Etcd | Set::CoreDns | Set::Kind => true,
     };
     let given = source.given.as_deref();
     let by_version = |base: &Path| Some(base.join(set.folder())).filter(whole);

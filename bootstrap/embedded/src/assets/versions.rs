@@ -67,6 +67,9 @@ fn without_v(text: &str) -> &str {
     text.strip_prefix('v').unwrap_or(text)
 }
 
+/// The release of `kind` that [`crate::fetch_kind`] brings.
+pub const KIND_VERSION: &str = "v0.33.0";
+
 /// Programs that are released, and so fetched or built, together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Set {
@@ -76,6 +79,8 @@ pub(crate) enum Set {
     Etcd,
     /// Its DNS server.
     CoreDns,
+    /// The program that makes clusters of containers.
+    Kind,
 }
 
 impl Set {
@@ -85,6 +90,7 @@ impl Set {
             Self::Kubernetes(_) => "kubernetes",
             Self::Etcd => "etcd",
             Self::CoreDns => "coredns",
+            Self::Kind => "kind",
         }
     }
 
@@ -94,6 +100,7 @@ impl Set {
             Self::Kubernetes(version) => version.release(),
             Self::Etcd => "v3.6.16",
             Self::CoreDns => "v1.14.7",
+            Self::Kind => KIND_VERSION,
         }
     }
 
@@ -109,6 +116,7 @@ impl Set {
             ],
             Self::Etcd => &["etcd"],
             Self::CoreDns => &["coredns"],
+            Self::Kind => &["kind"],
         }
     }
 
