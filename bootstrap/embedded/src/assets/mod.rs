@@ -24,8 +24,8 @@ use crate::{
 };
 
 pub use download::Releases;
-pub use versions::{KIND_VERSION, KubernetesVersion};
 pub(crate) use versions::Set;
+pub use versions::{KIND_VERSION, KubernetesVersion};
 
 use present::{ask, lack, present};
 

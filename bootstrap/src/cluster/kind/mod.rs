@@ -1,15 +1,49 @@
 //! KinD: Kubernetes in Docker or Podman, by the program `kind`.
+//!
+//! Everything of a cluster is found again by its name: the record that is written first, the label that `kind` gives its
+//! containers, the variable that marks the programs at work. The user's own kubeconfig is never touched.
 
+mod check;
+mod config;
+mod containers;
+mod create;
+mod existing;
+mod facts;
+mod kernel;
+mod load;
+mod node_images;
+mod processes;
+mod program;
+mod remove;
+mod request;
 mod runtime;
+mod said;
+mod usable;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 
 pub(crate) use runtime::Runtime;
 
-use super::{Cluster, ClusterSettings, Created, Say};
-use crate::{failure::Failure, tool::Cancel};
+use self::{
+    create::{Maker, access},
+    existing::Existing,
+    facts::Facts,
+    load::Nodes,
+    program::Program,
+    request::Request,
+    runtime::Engine,
+    usable::Usable,
+};
+use super::{Cluster, ClusterKind, ClusterSettings, Created, Record, Say, embedded};
+use crate::{failure::Failure, tool::Cancel, tool::Tool};
 
 /// Flags of `--cluster kind`.
 #[derive(Args, Clone, Debug, Default)]
@@ -37,39 +71,194 @@ impl KindArgs {
 
 /// A KinD cluster.
 pub struct Kind {
+    request: Request,
+    record: Record,
     cancel: Cancel,
+    /// The same for what fetches programs.
+    fetching: bootstrap_embedded::Cancel,
+    /// Whether this process found it running: then it stays when this process is done with it.
+    lasting: AtomicBool,
 }
 
 impl Kind {
     /// The cluster that the settings ask for.
-    pub fn new(_settings: &ClusterSettings) -> Result<Self, Failure> {
-        Ok(Self { cancel: Cancel::default() })
+    pub fn new(settings: &ClusterSettings) -> Result<Self, Failure> {
+        Ok(Self {
+            request: Request::new(settings)?,
+            record: Record::of(ClusterKind::Kind, &settings.name),
+            cancel: Cancel::default(),
+            fetching: bootstrap_embedded::Cancel::default(),
+            lasting: AtomicBool::new(false),
+        })
+    }
+
+    fn name(&self) -> &str {
+        &self.request.name
+    }
+
+    /// Uses a cluster that is there.
+    fn join(&self, engine: &Engine, facts: Option<&Facts>, say: Say<'_>) -> anyhow::Result<Created> {
+        let nodes = containers::of_cluster(engine, self.name())?;
+        if let Some(reason) = existing::unfit(facts, &nodes, &self.request) {
+            return Err(Failure::infrastructure(reason).into());
+        }
+        if facts.is_none() {
+            self.record.write(&Facts {
+                engine: engine.clone(),
+                found: true,
+                complete: true,
+                nodes: nodes.len(),
+                image: None,
+                network_is_ours: false,
+                raised: kernel::Raises::new(),
+            })?;
+        }
+        let (kubeconfig, context) = access(&self.record, self.name());
+        self.write_kubeconfig(engine, &kubeconfig, say)?;
+        let usable = Usable::new(&kubeconfig, &context, &self.cancel)?;
+        let names = nodes.iter().filter(|node| node.is_node()).map(|node| node.name.clone());
+        usable.nodes(&names.collect::<Vec<_>>())?;
+        if facts.is_some() {
+            usable.lift_network_limits()?;
+        }
+        usable.default_account_and_dns()?;
+        let into = Nodes { engine, cluster: self.name(), containers: &nodes, cancel: &self.cancel };
+        into.load(&self.request.images).context("loading images")?.into_iter().for_each(&mut *say);
+        let lasting = self.request.reuse || facts.is_none();
+        self.lasting.store(lasting, Ordering::Relaxed);
+        say(format!("cluster `{}` runs already and is used", self.name()));
+        Ok(Created { kubeconfig, context: Some(context), lasting, figures: BTreeMap::new() })
+    }
+
+    /// Asks `kind` for the kubeconfig, and keeps it where its owner alone can read it.
+    fn write_kubeconfig(&self, engine: &Engine, place: &Path, say: Say<'_>) -> anyhow::Result<()> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let text =
+            Program::find(&self.fetching, say)?.tool(engine, self.name(), &["get", "kubeconfig"]).run()?;
+        fs::write(place, text)
+            .and_then(|()| fs::set_permissions(place, fs::Permissions::from_mode(0o600)))
+            .with_context(|| format!("writing {}", place.display()))
+    }
+
+    /// The record, and where the cluster's containers are or would be.
+    fn recorded(&self) -> anyhow::Result<(Option<Facts>, Engine)> {
+        let facts: Option<Facts> = self.record.read()?;
+        let engine = match &facts {
+            Some(facts) => facts.engine.clone(),
+            None => Engine::find()?.0,
+        };
+        engine.describe().map_err(|error| match &facts {
+            None => engine.refused(&error),
+            Some(_) => Failure::infrastructure(format!(
+                "{}; if it is gone for good, with cluster `{}` in it, remove the record {}",
+                engine.refused(&error),
+                self.name(),
+                self.record.file("").display()
+            )),
+        })?;
+        Ok((facts, engine))
+    }
+
+    /// Of a cluster that stays, removes what was made in it.
+    fn remove_what_was_made(&self) -> anyhow::Result<()> {
+        Err(anyhow!("what was made in cluster `{}`, which stays, cannot be removed yet", self.name()))
     }
 }
 
 impl Cluster for Kind {
     fn check(&self) -> Result<(), Failure> {
-        Err(Failure::infrastructure("not there yet"))
+        let (engine, description) = Engine::find()?;
+        check::check(&self.request, &engine, &description)
     }
+
     fn check_removal(&self) -> Result<(), Failure> {
+        if self.record.exists() {
+            return self.recorded().map(drop).map_err(Failure::from);
+        }
         Ok(())
     }
-    fn create(&self, _say: Say<'_>) -> anyhow::Result<Created> {
-        anyhow::bail!("not there yet")
+
+    fn create(&self, say: Say<'_>) -> anyhow::Result<Created> {
+        let _alone = facts::lock_cluster(&self.record, self.name(), &self.cancel, say)?;
+        let (facts, engine) = self.recorded()?;
+        let found = existing::judge(facts.as_ref(), &containers::of_cluster(&engine, self.name())?);
+        if let Some(reason) = existing::refusal(&found, &self.request) {
+            return Err(Failure::infrastructure(reason).into());
+        }
+        match (found, &facts) {
+            (Existing::Ours, Some(facts)) => return self.join(&engine, Some(facts), say),
+            (Existing::Foreign, _) => return self.join(&engine, None, say),
+            (Existing::Leftovers, Some(facts)) => {
+                say("removing what an interrupted attempt left".to_owned());
+                remove::remove(&self.record, self.name(), facts, say)?;
+            }
+            _ => {}
+        }
+        // What is left of a name says nothing about where a new cluster goes.
+        let (engine, description) = Engine::find()?;
+        let program = Program::find(&self.fetching, say)?;
+        let (request, record, cancel) = (&self.request, &self.record, &self.cancel);
+        Maker { request, record, program, engine, description, cancel }.make(say)
     }
+
     fn interrupt(&self) {
         self.cancel.cancel();
+        self.fetching.cancel();
     }
-    fn load_images(&self, _layouts: &[PathBuf], _say: Say<'_>) -> anyhow::Result<()> {
+
+    fn load_images(&self, layouts: &[PathBuf], say: Say<'_>) -> anyhow::Result<()> {
+        let (_, engine) = self.recorded()?;
+        let nodes = containers::of_cluster(&engine, self.name())?;
+        if nodes.is_empty() {
+            let missing =
+                format!("there is no kind cluster `{}`: `kfe2e up --cluster kind` makes one", self.name());
+            return Err(Failure::infrastructure(missing).into());
+        }
+        let into = Nodes { engine: &engine, cluster: self.name(), containers: &nodes, cancel: &self.cancel };
+        into.load(layouts)?.into_iter().for_each(say);
         Ok(())
     }
-    fn kubectl(&self, _say: Say<'_>) -> anyhow::Result<PathBuf> {
-        anyhow::bail!("not there yet")
+
+    fn kubectl(&self, say: Say<'_>) -> anyhow::Result<PathBuf> {
+        // A client may be a minor version older or newer than what it talks to, and rendering talks to nobody.
+        if Tool::new("kubectl").args(["version", "--client"]).run().is_ok() {
+            return Ok("kubectl".into());
+        }
+        embedded::kubectl(&self.fetching, say)
     }
-    fn evidence(&self, _folder: &Path) -> anyhow::Result<()> {
+
+    fn evidence(&self, folder: &Path) -> anyhow::Result<()> {
+        let (_, engine) = self.recorded()?;
+        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        Program::find(&self.fetching, &mut |_| {})?.export_logs(&engine, self.name(), folder)?;
         Ok(())
     }
-    fn destroy(&self, _say: Say<'_>) -> anyhow::Result<()> {
+
+    fn destroy(&self, say: Say<'_>) -> anyhow::Result<()> {
+        // A removal that was begun goes on after an interrupt.
+        let _alone = facts::lock_cluster(&self.record, self.name(), &Cancel::default(), say)?;
+        let (facts, engine) = match self.recorded() {
+            // Without a runtime and without a record there is nothing, and nothing to ask.
+            Err(_) if !self.record.exists() => (None, None),
+            outcome => outcome.map(|(facts, engine)| (facts, Some(engine)))?,
+        };
+        if self.lasting.load(Ordering::Relaxed)
+            || facts.as_ref().is_some_and(|facts| facts.found || self.request.reuse)
+        {
+            return self.remove_what_was_made();
+        }
+        if let Some(facts) = facts {
+            return remove::remove(&self.record, self.name(), &facts, say);
+        }
+        let containers = engine.map(|engine| containers::of_cluster(&engine, self.name())).transpose()?;
+        if containers.is_some_and(|containers| !containers.is_empty()) {
+            let name = self.name();
+            return Err(Failure::infrastructure(format!(
+                "kind cluster `{name}` was not made by kfe2e: remove it with `kind delete cluster --name {name}`"
+            ))
+            .into());
+        }
+        say(format!("there is no cluster {}", self.name()));
         Ok(())
     }
 }

@@ -1,0 +1,209 @@
+//! Making a cluster: recorded first, made by `kind`, watched until it can be used, removed again when that fails.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, anyhow};
+
+use super::{
+    containers, facts,
+    facts::Facts,
+    kernel,
+    load::Nodes,
+    program::Program,
+    remove,
+    request::Request,
+    runtime::{Description, Engine},
+    said::{self, Asked},
+    usable::Usable,
+};
+use crate::{
+    cluster::{Created, Record, Say},
+    failure::Failure,
+    tool::{Cancel, ToolError},
+};
+use crds::ExitCode;
+
+/// How long `kind` may take; a node image of a gigabyte may have to be pulled.
+const CREATE_LIMIT: Duration = Duration::from_mins(20);
+/// How often a thread is asked whether it has ended.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Durations in seconds by name.
+type Figures = BTreeMap<String, f64>;
+
+/// A cluster to make.
+pub(super) struct Maker<'a> {
+    pub(super) request: &'a Request,
+    pub(super) record: &'a Record,
+    pub(super) program: Program,
+    pub(super) engine: Engine,
+    pub(super) description: Description,
+    pub(super) cancel: &'a Cancel,
+}
+
+/// The kubeconfig of a cluster that is recorded, and its context.
+pub(super) fn access(record: &Record, name: &str) -> (PathBuf, String) {
+    (record.file("kubeconfig"), format!("kind-{name}"))
+}
+
+impl Maker<'_> {
+    /// Makes it. What there is of it when that fails is removed again.
+    pub(super) fn make(&self, say: Say<'_>) -> anyhow::Result<Created> {
+        let facts = self.write_down(say)?;
+        match self.try_to_make(say) {
+            Ok(figures) => {
+                self.record.write(&Facts { complete: true, ..facts })?;
+                let (kubeconfig, context) = access(self.record, &self.request.name);
+                Ok(Created { kubeconfig, context: Some(context), lasting: false, figures })
+            }
+            Err(reason) => Err(self.give_up(&facts, reason, say)),
+        }
+    }
+
+    /// Writes down what will be made, and makes room for it in the kernel.
+    fn write_down(&self, say: Say<'_>) -> anyhow::Result<Facts> {
+        let _shared = facts::lock_shared(self.cancel)?;
+        let others = facts::of_others(&self.request.name)?;
+        let network = self.engine.network();
+        let shares = |other: &&Facts| other.engine == self.engine;
+        let facts = Facts {
+            engine: self.engine.clone(),
+            found: false,
+            complete: false,
+            nodes: self.request.node_count(),
+            image: self.request.image.clone(),
+            network_is_ours: others.iter().find(shares).map_or_else(
+                || containers::has_network(&self.engine, network).map(|there| !there),
+                |other| Ok(other.network_is_ours),
+            )?,
+            raised: if self.engine.is_local() {
+                kernel::too_low(&others.into_iter().flat_map(|other| other.raised).collect())
+            } else {
+                kernel::Raises::new()
+            },
+        };
+        self.record.write(&facts)?;
+        if let Some(command) = kernel::raise(&facts.raised) {
+            say(format!(
+                "Kubeflow's pods watch more files than this machine allows; raise its limits with `{command}`"
+            ));
+        }
+        Ok(facts)
+    }
+
+    fn try_to_make(&self, say: Say<'_>) -> anyhow::Result<Figures> {
+        let begin = Instant::now();
+        let mut figures = Figures::new();
+        let mut note = |name: &str| figures.insert(name.to_owned(), begin.elapsed().as_secs_f64());
+        let stderr = self.kind_create(&mut |line| {
+            if said::serves(line) {
+                note("servingSeconds");
+            }
+            said::progress(line).into_iter().for_each(&mut *say);
+        });
+        stderr.map_err(|error| self.explain(error))?;
+        let name = &self.request.name;
+        let (kubeconfig, context) = access(self.record, name);
+        let usable = Usable::new(&kubeconfig, &context, self.cancel)?;
+        let containers = containers::of_cluster(&self.engine, name)?;
+        let nodes = containers.iter().filter(|container| container.is_node());
+        usable.nodes(&nodes.map(|node| node.name.clone()).collect::<Vec<_>>())?;
+        note("nodeReadySeconds");
+        say("all nodes are Ready".to_owned());
+        if usable.lift_network_limits()? {
+            say("the limits of the nodes' network pods are lifted".to_owned());
+        }
+        let stop = Cancel::default();
+        let into = Nodes { engine: &self.engine, cluster: name, containers: &containers, cancel: &stop };
+        let (loaded, seconds) = thread::scope(|scope| {
+            let loading = scope.spawn(|| {
+                let begin = Instant::now();
+                (into.load(&self.request.images), begin.elapsed().as_secs_f64())
+            });
+            let dns = usable.default_account_and_dns();
+            note("dnsReadySeconds");
+            if dns.is_err() {
+                stop.cancel();
+            }
+            // The end of a thread cannot be awaited together with a signal.
+            while !loading.is_finished() {
+                if self.cancel.is_cancelled() {
+                    stop.cancel();
+                }
+                thread::sleep(TICK);
+            }
+            let loaded = loading.join().map_err(|_| anyhow!("loading images broke off"))?;
+            dns.map(|()| loaded)
+        })?;
+        loaded.context("loading images")?.into_iter().for_each(&mut *say);
+        if !self.request.images.is_empty() {
+            figures.insert("imageLoadSeconds".to_owned(), seconds);
+        }
+        Ok(figures)
+    }
+
+    /// Runs `kind create cluster`. It is told to leave everything where it fails: it would miss containers that are still
+    /// being started, and what is left says why it failed.
+    fn kind_create(&self, line: &mut dyn FnMut(&str)) -> anyhow::Result<String> {
+        let config = self.record.file("kind.yaml");
+        let text = serde_json::to_string_pretty(&self.request.complete_config(self.description.cgroup_v1))?;
+        fs::write(&config, text).with_context(|| format!("writing {}", config.display()))?;
+        let (kubeconfig, _) = access(self.record, &self.request.name);
+        let image = self.request.image.iter().flat_map(|image| ["--image", image.as_str()]);
+        let made = self
+            .program
+            .tool(&self.engine, &self.request.name, &["create", "cluster", "--retain"])
+            .args(["--config".as_ref(), config.as_os_str(), "--kubeconfig".as_ref(), kubeconfig.as_os_str()])
+            .args(image)
+            .within(CREATE_LIMIT)
+            .cancelled_by(self.cancel)
+            .follow(line);
+        Ok(made?)
+    }
+
+    /// An error of `kind` in our words.
+    fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        match error.downcast_ref::<ToolError>() {
+            Some(ToolError::Failed { stderr, .. }) => {
+                let config = self.request.config_file.as_ref().map(|path| path.display().to_string());
+                let asked = Asked { config: config.as_deref(), image: self.request.image.as_deref() };
+                said::explain(stderr, asked).into()
+            }
+            Some(error @ ToolError::Cancelled { .. }) => facts::cancelled(&error.to_string()).into(),
+            _ => error,
+        }
+    }
+
+    /// Keeps the logs of what could not be made, removes it, and says both.
+    fn give_up(&self, facts: &Facts, reason: anyhow::Error, say: Say<'_>) -> anyhow::Error {
+        let failure = Failure::from(reason);
+        let mut message = failure.message;
+        if failure.code == ExitCode::Infrastructure && !self.cancel.is_cancelled() {
+            message.push_str(&self.keep_logs());
+        }
+        say(format!("removing what was made of cluster `{}`", self.request.name));
+        if let Err(error) = remove::remove(self.record, &self.request.name, facts, say) {
+            message.push_str(&format!("; and what was made of it could not be removed: {error:#}"));
+        }
+        Failure { code: failure.code, message }.into()
+    }
+
+    /// Copies the logs of nodes that are there, and says where they are.
+    fn keep_logs(&self) -> String {
+        let there =
+            containers::of_cluster(&self.engine, &self.request.name).is_ok_and(|nodes| !nodes.is_empty());
+        let folder = &self.request.failure_logs;
+        if !there || fs::create_dir_all(folder).is_err() {
+            return String::new();
+        }
+        // A node that does not run gives fewer logs, and an error that hides the first one.
+        let _fewer = self.program.export_logs(&self.engine, &self.request.name, folder);
+        format!("; the logs of its nodes are in {}", folder.display())
+    }
+}

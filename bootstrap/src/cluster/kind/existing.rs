@@ -1,0 +1,155 @@
+//! What there is of a cluster's name, from its record and its containers. Pure.
+
+use super::{containers::Container, facts::Facts, request::Request};
+
+/// What there is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Existing {
+    /// Nothing.
+    Nothing,
+    /// What an attempt of ours left that was interrupted, or whose containers somebody removed.
+    Leftovers,
+    /// A whole cluster of ours.
+    Ours,
+    /// A cluster of somebody else's.
+    Foreign,
+}
+
+/// Judges the containers of a name.
+pub(super) fn judge(facts: Option<&Facts>, containers: &[Container]) -> Existing {
+    match facts {
+        Some(facts) if !facts.found => {
+            if facts.complete && !containers.is_empty() {
+                Existing::Ours
+            } else {
+                Existing::Leftovers
+            }
+        }
+        _ if containers.is_empty() => Existing::Nothing,
+        _ => Existing::Foreign,
+    }
+}
+
+/// Why a cluster that is there is not used, if it is not.
+pub(super) fn refusal(existing: &Existing, request: &Request) -> Option<String> {
+    let name = &request.name;
+    match existing {
+        Existing::Foreign if !request.reuse => Some(format!(
+            "there is a kind cluster `{name}` that kfe2e did not make: use it with --reuse, take another --name, or remove \
+             it with `kind delete cluster --name {name}`"
+        )),
+        Existing::Ours if request.must_be_new && !request.reuse => Some(format!(
+            "cluster `{name}` runs already: remove it with `kfe2e down --cluster kind --name {name}`, or take another --name"
+        )),
+        _ => None,
+    }
+}
+
+/// What of a cluster that is used is not in order, or not what is asked for.
+pub(super) fn unfit(facts: Option<&Facts>, containers: &[Container], request: &Request) -> Option<String> {
+    let name = &request.name;
+    let remedy = facts.map_or_else(String::new, |_| {
+        format!(": remove it with `kfe2e down --cluster kind --name {name}`, or take another --name")
+    });
+    if let Some(stopped) = containers.iter().find(|container| container.state != "running") {
+        return Some(format!(
+            "node {} of cluster `{name}` is {}, not running{remedy}",
+            stopped.name, stopped.state
+        ));
+    }
+    let facts = facts?;
+    let nodes = containers.iter().filter(|container| container.is_node()).count();
+    if nodes != facts.nodes || facts.nodes != request.node_count() {
+        return Some(format!(
+            "cluster `{name}` has {nodes} of {} nodes, and {} are asked for{remedy}",
+            facts.nodes,
+            request.node_count()
+        ));
+    }
+    let asked = request.image.as_ref().filter(|_| facts.image != request.image)?;
+    let made = facts.image.as_deref().unwrap_or("kind's own");
+    Some(format!("cluster `{name}` was made with the node image {made}, and {asked} is asked for{remedy}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::cluster::kind::{
+        containers,
+        kernel::Raises,
+        runtime::{Engine, Runtime},
+    };
+
+    fn facts(found: bool, complete: bool) -> Facts {
+        Facts {
+            engine: Engine::here(Runtime::Podman),
+            found,
+            complete,
+            nodes: 1,
+            image: Some("i:1".into()),
+            network_is_ours: true,
+            raised: Raises::new(),
+        }
+    }
+
+    fn request() -> Request {
+        Request {
+            name: "a".into(),
+            nodes: 1,
+            image: Some("i:1".into()),
+            config: None,
+            config_file: None,
+            images: Vec::new(),
+            must_be_new: false,
+            reuse: false,
+            failure_logs: PathBuf::new(),
+        }
+    }
+
+    #[test]
+    fn a_cluster_without_a_record_is_somebody_elses() {
+        let nodes = containers::parse("1\ta-control-plane\trunning\tcontrol-plane\n");
+        for (facts, containers, expected) in [
+            (None, &[][..], Existing::Nothing),
+            (None, &nodes[..], Existing::Foreign),
+            (Some(facts(true, true)), &nodes[..], Existing::Foreign),
+            (Some(facts(true, true)), &[][..], Existing::Nothing),
+            (Some(facts(false, false)), &nodes[..], Existing::Leftovers),
+            (Some(facts(false, true)), &[][..], Existing::Leftovers),
+            (Some(facts(false, true)), &nodes[..], Existing::Ours),
+        ] {
+            assert_eq!(judge(facts.as_ref(), containers), expected, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_there_is_used_only_when_asked() {
+        let new = Request { must_be_new: true, ..request() };
+        let reuse = Request { must_be_new: true, reuse: true, ..request() };
+        assert!(refusal(&Existing::Foreign, &request()).unwrap().contains("`kind delete cluster --name a`"));
+        assert!(refusal(&Existing::Ours, &new).unwrap().contains("`kfe2e down --cluster kind --name a`"));
+        assert_eq!(refusal(&Existing::Ours, &request()), None);
+        assert_eq!(refusal(&Existing::Foreign, &reuse), None);
+        assert_eq!(refusal(&Existing::Ours, &reuse), None);
+    }
+
+    #[test]
+    fn one_that_is_used_must_be_whole_and_what_is_asked_for() {
+        let (ours, running) = (facts(false, true), "1\ta-control-plane\trunning\tcontrol-plane\n");
+        let judged = |list: &str, request: &Request| unfit(Some(&ours), &containers::parse(list), request);
+        assert_eq!(judged(running, &request()), None);
+        assert_eq!(judged(running, &Request { image: None, ..request() }), None);
+        let stopped = judged(&running.replace("running", "exited"), &request()).unwrap();
+        assert!(stopped.starts_with("node a-control-plane of cluster `a` is exited, not running: remove it"));
+        let more = judged(running, &Request { nodes: 3, ..request() }).unwrap();
+        assert!(more.starts_with("cluster `a` has 1 of 1 nodes, and 3 are asked for"), "{more}");
+        let other = judged(running, &Request { image: Some("i:2".into()), ..request() }).unwrap();
+        assert!(
+            other.starts_with("cluster `a` was made with the node image i:1, and i:2 is asked for"),
+            "{other}"
+        );
+        assert_eq!(unfit(None, &containers::parse(running), &Request { nodes: 3, ..request() }), None);
+    }
+}
