@@ -57,9 +57,7 @@ mod system_images;
 mod up;
 mod watch;
 
-pub use assets::{
-    AssetSource, KIND_VERSION, KubernetesVersion, Releases, fetch as fetch_assets, fetch_kind,
-};
+pub use assets::{AssetSource, KIND_VERSION, KubernetesVersion, Releases, fetch as fetch_assets, fetch_kind};
 pub use config::{Cancel, ClusterConfig, Existing, Roots};
 pub use down::{Report, down};
 pub use error::Error;

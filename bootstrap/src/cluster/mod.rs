@@ -1,5 +1,6 @@
 //! Where Kubernetes comes from. A new kind of cluster is one file here and one variant of [`ClusterKind`].
 
+mod blocking;
 mod embedded;
 mod existing;
 mod kind;

@@ -11,7 +11,7 @@ use std::{
 use bootstrap_embedded::Cancel;
 use clap::Args;
 
-use super::{Cluster, ClusterSettings, Created, Say, made};
+use super::{Cluster, ClusterSettings, Created, Say, blocking::block_on, made};
 use crate::failure::Failure;
 use access::Access;
 
@@ -72,7 +72,7 @@ impl Existing {
 impl Cluster for Existing {
     fn check(&self) -> Result<(), Failure> {
         self.access.read()?;
-        access::block_on(self.access.check())?
+        block_on(self.access.check())?
     }
 
     fn check_removal(&self) -> Result<(), Failure> {
@@ -80,7 +80,7 @@ impl Cluster for Existing {
     }
 
     fn create(&self, say: Say<'_>) -> anyhow::Result<Created> {
-        let version = access::block_on(self.access.version())??;
+        let version = block_on(self.access.version())??;
         say(format!(
             "context {} of {}: Kubernetes {version}",
             self.access.context,
@@ -115,7 +115,7 @@ impl Cluster for Existing {
     }
 
     fn destroy(&self, say: Say<'_>) -> anyhow::Result<()> {
-        access::block_on(async {
+        block_on(async {
             let client = self.access.client().await?;
             Box::pin(made::remove_made(&client, say)).await
         })?

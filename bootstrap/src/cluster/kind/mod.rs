@@ -27,7 +27,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::Args;
 
 pub(crate) use runtime::Runtime;
@@ -42,8 +42,11 @@ use self::{
     runtime::Engine,
     usable::Usable,
 };
-use super::{Cluster, ClusterKind, ClusterSettings, Created, Record, Say, embedded};
-use crate::{failure::Failure, tool::Cancel, tool::Tool};
+use super::{
+    Cluster, ClusterKind, ClusterSettings, Created, Record, Say, blocking::block_on, kubectl,
+    made::remove_made,
+};
+use crate::{failure::Failure, run::up::client, tool::Cancel};
 
 /// Flags of `--cluster kind`.
 #[derive(Args, Clone, Debug, Default)]
@@ -160,8 +163,27 @@ impl Kind {
     }
 
     /// Of a cluster that stays, removes what was made in it.
-    fn remove_what_was_made(&self) -> anyhow::Result<()> {
-        Err(anyhow!("what was made in cluster `{}`, which stays, cannot be removed yet", self.name()))
+    fn remove_what_was_made(
+        &self,
+        facts: Option<&Facts>,
+        engine: Option<&Engine>,
+        say: Say<'_>,
+    ) -> anyhow::Result<()> {
+        let nodes = engine.map(|engine| containers::of_cluster(engine, self.name())).transpose()?;
+        if nodes.is_some_and(|nodes| !nodes.is_empty()) {
+            let (kubeconfig, context) = access(&self.record, self.name());
+            let figures = BTreeMap::new();
+            let created = Created { kubeconfig, context: Some(context), lasting: true, figures };
+            block_on(async {
+                let client = client(&created).await?;
+                Box::pin(remove_made(&client, say)).await
+            })??;
+        }
+        // Of a cluster that was found, the record is all that is ours.
+        if facts.is_some_and(|facts| facts.found) {
+            self.record.remove()?;
+        }
+        Ok(())
     }
 }
 
@@ -221,10 +243,7 @@ impl Cluster for Kind {
 
     fn kubectl(&self, say: Say<'_>) -> anyhow::Result<PathBuf> {
         // A client may be a minor version older or newer than what it talks to, and rendering talks to nobody.
-        if Tool::new("kubectl").args(["version", "--client"]).run().is_ok() {
-            return Ok("kubectl".into());
-        }
-        embedded::kubectl(&self.fetching, say)
+        kubectl::on_the_path_or_fetched(&self.fetching, say)
     }
 
     fn evidence(&self, folder: &Path) -> anyhow::Result<()> {
@@ -245,7 +264,7 @@ impl Cluster for Kind {
         if self.lasting.load(Ordering::Relaxed)
             || facts.as_ref().is_some_and(|facts| facts.found || self.request.reuse)
         {
-            return self.remove_what_was_made();
+            return self.remove_what_was_made(facts.as_ref(), engine.as_ref(), say);
         }
         if let Some(facts) = facts {
             return remove::remove(&self.record, self.name(), &facts, say);
