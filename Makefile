@@ -14,6 +14,7 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),,sudo) env PATH="$$PATH" KFE2E="$(KFE2
 # One cluster of each test binary at a time: two cores are not enough for two.
 CLUSTER_TESTS = $(AS_ROOT) RUST_BACKTRACE=0 CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" KFE2E_TEST_IMAGE=$(TEST_IMAGE) \
 	KFE2E_TEST_IMAGES="$(CACHE)/images/kubeflow-e2e:$$($(AS_ROOT) tests/images/python.sh)" \
+	KFE2E_TEST_KIND_IMAGE="$$($(AS_ROOT) tests/kind/node-image.sh)" \
 	$(CARGO) test --target $(TARGET) --package e2e-tests --quiet --no-fail-fast -- --test-threads 1
 
 export KFE2E := $(BIN)/kfe2e
@@ -45,14 +46,15 @@ deny: ## Licences, sources and banned crates of every dependency; builds cargo-d
 .PHONY: unit
 unit: packages ## Tests that need no cluster
 	python3 -m unittest discover --quiet -s tests/kubeflow-mini/src
+	cd tests/kind/modules/node && go test ./podnetwork
 	@KFE2E_TEST_VENV="$$(operator/runner/tests/kernel-venv.sh)" $(CARGO) test --target $(TARGET) --quiet
 
 .PHONY: cluster
-cluster: build images ## Tests against a real Kubernetes that they start themselves
+cluster: build images kind-image ## Tests against a real Kubernetes that they start themselves
 	@$(CLUSTER_TESTS)
 
 .PHONY: test-all
-test-all: lint deny unit build images ## Everything of `make test`, and what is slow: signals in every stage of a run
+test-all: lint deny unit build images kind-image ## Everything of `make test`, and what is slow: signals in every stage, kinds of cluster, versions
 	@$(CLUSTER_TESTS) --include-ignored
 
 .PHONY: build
@@ -63,6 +65,12 @@ build: packages ## kfe2e, operator and runner, static
 images: build ## The images that a run needs, as OCI layouts
 	@tests/images/kubeflow-e2e.sh $(BIN) $(CACHE)/images/kubeflow-e2e
 	@$(AS_ROOT) tests/images/python.sh > /dev/null
+
+.PHONY: kind-image
+kind-image: build ## The node image of the tests with kind, made once from Kubernetes' own programs
+	@tests/packages.sh $(TARGET) docker
+	@$(AS_ROOT) $(KFE2E) assets > /dev/null
+	@$(AS_ROOT) tests/kind/node-image.sh > /dev/null
 
 .PHONY: packages
 packages: ## Install what the machine lacks: Debian or Ubuntu packages, the static Rust target
@@ -77,10 +85,12 @@ bench: build ## Timings against a peer or a floor in the same run
 	$(CARGO) build --target $(TARGET) --package runner --release
 	tests/bench/notebook.sh $(CARGO_TARGET_DIR)/$(TARGET)/release/runner
 	$(AS_ROOT) tests/bench/up.sh
+	$(AS_ROOT) tests/bench/kind.sh
 
 .PHONY: clean
 clean: ## Remove what this checkout made; the cache stays
 	$(AS_ROOT) $(KFE2E) down
+	$(AS_ROOT) tests/kind/docker.sh stop
 	rm -rf kfe2e-results .kfe2e
 
 .PHONY: help

@@ -35,6 +35,12 @@ pub enum Command {
     Up(UpArgs),
     /// Remove a cluster and everything that it left. Nothing to remove is a success.
     Down(DownArgs),
+    /// Fetch or build the binaries of the embedded cluster once, and print the folders that hold them.
+    Assets {
+        /// Version of Kubernetes, such as 1.36 [default: the newest].
+        #[arg(long, value_name = "VERSION")]
+        kubernetes_version: Option<String>,
+    },
     /// Write, list and load container images without a registry.
     Image {
         /// What to do.

@@ -129,7 +129,7 @@ fn cancelled(error: Error) -> anyhow::Error {
 }
 
 /// One line for what takes long enough to be told.
-pub(super) fn tell(progress: &Progress, say: Say<'_>) {
+pub(crate) fn tell(progress: &Progress, say: Say<'_>) {
     match progress {
         Progress::Started(_) => {}
         Progress::Working { step, detail, elapsed } => {

@@ -22,6 +22,7 @@ use bootstrap_embedded::ClusterName;
 use clap::ValueEnum;
 
 pub use embedded::Embedded;
+pub(crate) use embedded::tell;
 pub use existing::{Existing, ExistingArgs};
 pub use kind::{Kind, KindArgs};
 pub use microk8s::{Microk8s, Microk8sArgs};

@@ -1,0 +1,117 @@
+//! The samples on every supported version of Kubernetes, and the table that says so.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, ExitCode},
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
+
+use bootstrap_embedded::KubernetesVersion;
+use crds::run_result::RunResult;
+use e2e_tests::{
+    docker::Docker,
+    program::{checkout, image_folders, kfe2e, start_command, test_image},
+    trials::{plain, run},
+};
+use libtest_mimic::Trial;
+
+/// How long a run may take on a busy machine.
+const LIMIT: Duration = Duration::from_secs(400);
+
+/// How long a node image may take to be made.
+const IMAGE_WITHIN: Duration = Duration::from_secs(580);
+
+/// The table that this writes.
+const TABLE: &str = "docs/kubernetes-versions.md";
+
+/// A cluster on which the samples passed.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Passed {
+    cluster: &'static str,
+    kubernetes: String,
+}
+
+fn main() -> ExitCode {
+    let passed = Arc::new(Mutex::new(Vec::new()));
+    let docker: Arc<OnceLock<Docker>> = Arc::default();
+    let mut trials = Vec::new();
+    for version in KubernetesVersion::ALL {
+        let seen = Arc::clone(&passed);
+        let name = format!("the samples pass on the embedded cluster with Kubernetes {}", version.line());
+        trials.push(slow(name, move || {
+            let flag = ["--kubernetes-version", version.line()];
+            seen.lock().unwrap().push(samples("embedded", &flag, &[]));
+        }));
+        let (seen, docker) = (Arc::clone(&passed), Arc::clone(&docker));
+        let name = format!("the samples pass on kind with Kubernetes {}", version.line());
+        trials.push(slow(name, move || {
+            let docker = docker.get_or_init(Docker::start);
+            let image = docker.load(&node_image(version));
+            seen.lock().unwrap().push(samples("kind", &["--kind-image", &image], &docker.variables()));
+        }));
+    }
+    let wanted = trials.len();
+    run(trials, || {
+        drop(docker);
+        // Part of the trials, as a filter selects them, says nothing about what is supported.
+        let mut passed = passed.lock().unwrap().clone();
+        if passed.len() == wanted {
+            passed.sort();
+            fs::write(checkout().join(TABLE), table(&passed)).unwrap();
+        }
+    })
+}
+
+fn slow(name: String, test: impl FnOnce() + Send + 'static) -> Trial {
+    plain(name, test).with_ignored_flag(true)
+}
+
+/// The archive of the node image of a version.
+fn node_image(version: KubernetesVersion) -> String {
+    let mut command = Command::new(checkout().join("tests/kind/node-image.sh"));
+    command.arg(version.line());
+    let made = start_command(&mut command, format!("node-image.sh {}", version.line())).wait(IMAGE_WITHIN);
+    made.expect(0).stdout.trim().into()
+}
+
+/// Runs the samples against the small Kubeflow; what the API server called itself.
+fn samples(cluster: &'static str, more: &[&str], variables: &[(String, String)]) -> Passed {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let image = test_image();
+    let mut arguments =
+        vec!["run", "--cluster", cluster, "--name", "e2e-version", "--kubeflow", "tests/kubeflow-mini"];
+    arguments.extend(["--notebook", "manifests/samples/kubeflow-pipelines.ipynb"]);
+    arguments.extend(["--script", "manifests/samples/kubeflow-pipelines.py"]);
+    arguments.extend(["--image", &image, "--out", out.to_str().unwrap()]);
+    let folders = image_folders();
+    for folder in &folders {
+        arguments.extend(["--images", folder.to_str().unwrap()]);
+    }
+    arguments.extend(more);
+    let mut command = Command::new(kfe2e());
+    command.args(&arguments).envs(variables.iter().cloned());
+    start_command(&mut command, format!("kfe2e {}", arguments.join(" "))).wait(LIMIT).expect(0);
+    let result = result(&out);
+    assert_eq!(result.environment["cluster"], cluster);
+    Passed { cluster, kubernetes: result.environment["kubernetes"].clone() }
+}
+
+fn result(out: &Path) -> RunResult {
+    serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap()
+}
+
+/// The table, as it stands in the documentation.
+fn table(passed: &[Passed]) -> String {
+    let rows: String = passed
+        .iter()
+        .map(|Passed { cluster, kubernetes }| format!("| `{cluster}` | {kubernetes} | passed |\n"))
+        .collect();
+    format!(
+        "# Versions of Kubernetes\n\nWritten by `make test-all` (`tests/tests/versions.rs`): on each of these, the small Kubeflow was installed, \
+         became ready,\nthe sample notebook and script passed, and the cluster was removed.\n\n| cluster | Kubernetes | samples |\n|---|---|---|\n{rows}\n\
+         Older versions than 1.33 are refused. Newer ones are not, and have not been tried.\n"
+    )
+}
