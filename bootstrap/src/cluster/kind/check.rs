@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::{
     config, containers,
+    engine::{Description, Engine},
     request::Request,
-    runtime::{Description, Engine},
 };
 use crate::failure::Failure;
 
@@ -19,18 +19,28 @@ const NODE: u64 = 1 << 30;
 /// With less than this left, programs begin to fail in their own ways.
 const RESERVE: u64 = 1 << 30;
 
-/// Checks the machine of a runtime that answers.
-pub(super) fn check(request: &Request, engine: &Engine, description: &Description) -> Result<(), Failure> {
-    let mut images = 0;
+/// The size of all images that are to be loaded, which are OCI layouts.
+pub(super) fn size_of_images(request: &Request) -> Result<u64, Failure> {
+    let mut size = 0;
     for folder in &request.images {
         let stored = bootstrap_image::list(folder)
             .map_err(|error| Failure::usage(format!("--images {}: {error}", folder.display())))?;
-        images += stored.iter().map(|image| image.size).sum::<u64>();
+        size += stored.iter().map(|image| image.size).sum::<u64>();
     }
+    Ok(size)
+}
+
+/// Checks the machine of a runtime that answers.
+pub(super) fn check(
+    request: &Request,
+    size_of_images: u64,
+    engine: &Engine,
+    description: &Description,
+) -> Result<(), Failure> {
     let config = request.complete_config(description.cgroup_v1);
     architecture(request, &config, engine, description)?;
     if engine.is_local() {
-        disk(&description.root, needed(request.node_count(), images))?;
+        disk(&description.root, needed(request.node_count(), size_of_images))?;
         for (address, port) in config::ports(&config) {
             free_port(&address, port)?;
         }

@@ -18,7 +18,8 @@ pub(super) struct Wanted<'a> {
 /// # Errors
 /// It is no YAML, or no `kind` configuration.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
-    let given: Value = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    let given: Value = serde_saphyr::from_str(text)
+        .map_err(|error| error.to_string().trim_start_matches("error: ").to_owned())?;
     if !given.is_object() {
         return Err("it is not a mapping of names to values".into());
     }
@@ -70,12 +71,12 @@ pub(super) fn complete(given: Option<&Value>, wanted: &Wanted<'_>) -> Value {
     config
 }
 
-/// How many nodes a configuration lists; 1 where it lists none.
+/// How many nodes a configuration lists.
 pub(super) fn node_count(config: &Value) -> usize {
-    nodes_of(config).len().max(1)
+    nodes_of(config).len()
 }
 
-/// The first image that a configuration names for a node.
+/// The images that a configuration names for its nodes.
 pub(super) fn images(config: &Value) -> impl Iterator<Item = &str> {
     nodes_of(config).iter().filter_map(|node| node.get("image")?.as_str())
 }

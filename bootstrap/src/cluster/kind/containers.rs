@@ -1,6 +1,6 @@
 //! The nodes of a cluster as the container runtime has them: found by their label, whatever `kind` itself knows.
 
-use super::runtime::Engine;
+use super::engine::Engine;
 use crate::tool::ToolError;
 
 /// The label that `kind` gives every container of a cluster.

@@ -11,14 +11,15 @@ use std::{
 use anyhow::{Context as _, anyhow};
 
 use super::{
-    containers, facts,
+    containers,
+    engine::{Description, Engine},
+    facts,
     facts::Facts,
     kernel,
     load::Nodes,
     program::Program,
     remove,
     request::Request,
-    runtime::{Description, Engine},
     said::{self, Asked},
     usable::Usable,
 };
@@ -72,7 +73,7 @@ impl Maker<'_> {
         let others = facts::of_others(&self.request.name)?;
         let network = self.engine.network();
         let shares = |other: &&Facts| other.engine == self.engine;
-        let facts = Facts {
+        let mut facts = Facts {
             engine: self.engine.clone(),
             found: false,
             complete: false,
@@ -89,7 +90,8 @@ impl Maker<'_> {
             },
         };
         self.record.write(&facts)?;
-        if let Some(command) = kernel::raise(&facts.raised) {
+        if let Some(command) = kernel::raise(&mut facts.raised) {
+            self.record.write(&facts)?;
             say(format!(
                 "Kubeflow's pods watch more files than this machine allows; raise its limits with `{command}`"
             ));
@@ -183,15 +185,17 @@ impl Maker<'_> {
     /// Keeps the logs of what could not be made, removes it, and says both.
     fn give_up(&self, facts: &Facts, reason: anyhow::Error, say: Say<'_>) -> anyhow::Error {
         let failure = Failure::from(reason);
+        // Whatever failed because it was told to end.
+        let code = if self.cancel.is_cancelled() { ExitCode::Cancelled } else { failure.code };
         let mut message = failure.message;
-        if failure.code == ExitCode::Infrastructure && !self.cancel.is_cancelled() {
+        if code == ExitCode::Infrastructure {
             message.push_str(&self.keep_logs());
         }
         say(format!("removing what was made of cluster `{}`", self.request.name));
         if let Err(error) = remove::remove(self.record, &self.request.name, facts, say) {
-            message.push_str(&format!("; and what was made of it could not be removed: {error:#}"));
+            message.extend(["; and what was made of it could not be removed: ", &format!("{error:#}")]);
         }
-        Failure { code: failure.code, message }.into()
+        Failure { code, message }.into()
     }
 
     /// Copies the logs of nodes that are there, and says where they are.

@@ -59,11 +59,13 @@ pub(super) fn unfit(facts: Option<&Facts>, containers: &[Container], request: &R
     }
     let facts = facts?;
     let nodes = containers.iter().filter(|container| container.is_node()).count();
-    if nodes != facts.nodes || facts.nodes != request.node_count() {
+    if nodes != facts.nodes {
+        return Some(format!("cluster `{name}` has only {nodes} of its {} nodes{remedy}", facts.nodes));
+    }
+    if nodes != request.node_count() {
+        let asked = request.node_count();
         return Some(format!(
-            "cluster `{name}` has {nodes} of {} nodes, and {} are asked for{remedy}",
-            facts.nodes,
-            request.node_count()
+            "cluster `{name}` has not {asked} nodes, which are asked for, but {nodes}{remedy}"
         ));
     }
     let asked = request.image.as_ref().filter(|_| facts.image != request.image)?;
@@ -76,11 +78,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::cluster::kind::{
-        containers,
-        kernel::Raises,
-        runtime::{Engine, Runtime},
-    };
+    use crate::cluster::kind::{containers, engine::Engine, kernel::Raises, runtime::Runtime};
 
     fn facts(found: bool, complete: bool) -> Facts {
         Facts {
@@ -144,7 +142,10 @@ mod tests {
         let stopped = judged(&running.replace("running", "exited"), &request()).unwrap();
         assert!(stopped.starts_with("node a-control-plane of cluster `a` is exited, not running: remove it"));
         let more = judged(running, &Request { nodes: 3, ..request() }).unwrap();
-        assert!(more.starts_with("cluster `a` has 1 of 1 nodes, and 3 are asked for"), "{more}");
+        assert!(
+            more.starts_with("cluster `a` has not 3 nodes, which are asked for, but 1: remove it"),
+            "{more}"
+        );
         let other = judged(running, &Request { image: Some("i:2".into()), ..request() }).unwrap();
         assert!(
             other.starts_with("cluster `a` was made with the node image i:1, and i:2 is asked for"),

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use bootstrap_embedded::Lock;
 use serde::{Deserialize, Serialize};
 
-use super::{kernel::Raises, runtime::Engine};
+use super::{engine::Engine, kernel::Raises};
 use crate::{
     cluster::{ClusterKind, Record, Say},
     failure::Failure,
@@ -65,9 +65,12 @@ pub(super) fn lock_shared(cancel: &Cancel) -> anyhow::Result<Lock> {
 
 fn lock(path: &Path, cancel: &Cancel, busy: impl FnMut()) -> anyhow::Result<Lock> {
     let awaited = format!("the lock {}", path.display());
-    let mut tick = || match cancel.is_cancelled() {
-        true => Err(bootstrap_embedded::Error::Cancelled(awaited.clone())),
-        false => Ok(()),
+    let mut tick = || {
+        if cancel.is_cancelled() {
+            Err(bootstrap_embedded::Error::Cancelled(awaited.clone()))
+        } else {
+            Ok(())
+        }
     };
     Lock::take(path, BUSY_LIMIT, busy, &mut tick).map_err(|error| match error {
         bootstrap_embedded::Error::Cancelled(_) => cancelled(&error.to_string()).into(),

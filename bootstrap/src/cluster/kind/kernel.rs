@@ -33,14 +33,14 @@ fn plan(raised: &Raises, now: impl Fn(&str) -> Option<u64>) -> Raises {
     raised.clone().into_iter().chain(low.filter(|(name, _)| !raised.contains_key(name))).collect()
 }
 
-/// Raises them. Returns the command that would do it where this process may not.
-pub(super) fn raise(raises: &Raises) -> Option<String> {
-    let low = raises.iter().filter(|(name, raise)| read(root(), name).is_some_and(|now| now < raise.to));
-    let refused: Vec<_> = low
-        .filter(|(name, raise)| write(root(), name, raise.to).is_err())
-        .map(|(name, raise)| format!("{name}={}", raise.to))
-        .collect();
-    (!refused.is_empty()).then(|| format!("sudo sysctl {}", refused.join(" ")))
+/// Raises them as far as this process may. What it may not is taken out, since it is not ours to put back; the command
+/// that would do it is returned.
+pub(super) fn raise(raises: &mut Raises) -> Option<String> {
+    let low = |name: &str, to| read(root(), name).is_some_and(|now| now < to);
+    let refused = |name: &str, raise: &Raise| low(name, raise.to) && write(root(), name, raise.to).is_err();
+    let refused: Vec<_> = raises.extract_if(.., |name, raise| refused(name, raise)).collect();
+    let settings: Vec<_> = refused.iter().map(|(name, raise)| format!("{name}={}", raise.to)).collect();
+    (!settings.is_empty()).then(|| format!("sudo sysctl {}", settings.join(" ")))
 }
 
 /// Puts back what was raised, unless somebody has set something else since. Returns what could not be put back.

@@ -9,7 +9,7 @@ use std::{
 use anyhow::anyhow;
 use bootstrap_image::{archive, list, missing_from};
 
-use super::{containers::Container, processes::MARKER, runtime::Engine};
+use super::{containers::Container, engine::Engine, processes::MARKER};
 use crate::tool::{Cancel, Tool};
 
 /// How long one layout may take into one node.
@@ -31,6 +31,9 @@ pub(super) struct Nodes<'a> {
 impl Nodes<'_> {
     /// Loads what each node lacks of the layouts, all nodes at once. Returns a line for each node.
     pub(super) fn load(self, layouts: &[PathBuf]) -> anyhow::Result<Vec<String>> {
+        if layouts.is_empty() {
+            return Ok(Vec::new());
+        }
         let outcomes: Vec<_> = thread::scope(|scope| {
             let nodes = self.containers.iter().filter(|container| container.is_node());
             let work: Vec<_> = nodes.map(|node| scope.spawn(move || self.load_into(node, layouts))).collect();

@@ -7,8 +7,10 @@ mod check;
 mod config;
 mod containers;
 mod create;
+mod engine;
 mod existing;
 mod facts;
+mod join;
 mod kernel;
 mod load;
 mod node_images;
@@ -21,7 +23,6 @@ mod said;
 mod usable;
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -33,14 +34,8 @@ use clap::Args;
 pub(crate) use runtime::Runtime;
 
 use self::{
-    create::{Maker, access},
-    existing::Existing,
-    facts::Facts,
-    load::Nodes,
-    program::Program,
+    create::Maker, engine::Engine, existing::Existing, facts::Facts, load::Nodes, program::Program,
     request::Request,
-    runtime::Engine,
-    usable::Usable,
 };
 use super::{
     Cluster, ClusterKind, ClusterSettings, Created, Record, Say, blocking::block_on, kubectl,
@@ -99,50 +94,6 @@ impl Kind {
         &self.request.name
     }
 
-    /// Uses a cluster that is there.
-    fn join(&self, engine: &Engine, facts: Option<&Facts>, say: Say<'_>) -> anyhow::Result<Created> {
-        let nodes = containers::of_cluster(engine, self.name())?;
-        if let Some(reason) = existing::unfit(facts, &nodes, &self.request) {
-            return Err(Failure::infrastructure(reason).into());
-        }
-        if facts.is_none() {
-            self.record.write(&Facts {
-                engine: engine.clone(),
-                found: true,
-                complete: true,
-                nodes: nodes.len(),
-                image: None,
-                network_is_ours: false,
-                raised: kernel::Raises::new(),
-            })?;
-        }
-        let (kubeconfig, context) = access(&self.record, self.name());
-        self.write_kubeconfig(engine, &kubeconfig, say)?;
-        let usable = Usable::new(&kubeconfig, &context, &self.cancel)?;
-        let names = nodes.iter().filter(|node| node.is_node()).map(|node| node.name.clone());
-        usable.nodes(&names.collect::<Vec<_>>())?;
-        if facts.is_some() {
-            usable.lift_network_limits()?;
-        }
-        usable.default_account_and_dns()?;
-        let into = Nodes { engine, cluster: self.name(), containers: &nodes, cancel: &self.cancel };
-        into.load(&self.request.images).context("loading images")?.into_iter().for_each(&mut *say);
-        let lasting = self.request.reuse || facts.is_none();
-        self.lasting.store(lasting, Ordering::Relaxed);
-        say(format!("cluster `{}` runs already and is used", self.name()));
-        Ok(Created { kubeconfig, context: Some(context), lasting, figures: BTreeMap::new() })
-    }
-
-    /// Asks `kind` for the kubeconfig, and keeps it where its owner alone can read it.
-    fn write_kubeconfig(&self, engine: &Engine, place: &Path, say: Say<'_>) -> anyhow::Result<()> {
-        use std::os::unix::fs::PermissionsExt as _;
-        let text =
-            Program::find(&self.fetching, say)?.tool(engine, self.name(), &["get", "kubeconfig"]).run()?;
-        fs::write(place, text)
-            .and_then(|()| fs::set_permissions(place, fs::Permissions::from_mode(0o600)))
-            .with_context(|| format!("writing {}", place.display()))
-    }
-
     /// The record, and where the cluster's containers are or would be.
     fn recorded(&self) -> anyhow::Result<(Option<Facts>, Engine)> {
         let facts: Option<Facts> = self.record.read()?;
@@ -160,6 +111,12 @@ impl Kind {
             )),
         })?;
         Ok((facts, engine))
+    }
+
+    /// Whether there are containers of this name, whoever made them.
+    fn is_there(&self, engine: &Engine) -> Result<bool, Failure> {
+        let found = containers::of_cluster(engine, self.name());
+        found.map(|found| !found.is_empty()).map_err(|error| Failure::infrastructure(error.to_string()))
     }
 
     /// Of a cluster that stays, removes what was made in it.
@@ -189,8 +146,19 @@ impl Kind {
 
 impl Cluster for Kind {
     fn check(&self) -> Result<(), Failure> {
+        let size_of_images = check::size_of_images(&self.request)?;
+        if self.record.exists() {
+            let (_, engine) = self.recorded().map_err(Failure::from)?;
+            if self.is_there(&engine)? {
+                return Ok(());
+            }
+        }
         let (engine, description) = Engine::find()?;
-        check::check(&self.request, &engine, &description)
+        // Of a cluster that is there, the disk has what it takes, and its ports are in use by itself.
+        if self.is_there(&engine)? {
+            return Ok(());
+        }
+        check::check(&self.request, size_of_images, &engine, &description)
     }
 
     fn check_removal(&self) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use std::{
 use anyhow::anyhow;
 use bootstrap_embedded::{AssetSource, Error, KIND_VERSION};
 
-use super::{facts, processes::MARKER, runtime::Engine};
+use super::{engine::Engine, facts, processes::MARKER};
 use crate::{
     cluster::{Say, embedded},
     tool::{Tool, ToolError},

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{containers, facts, facts::Facts, kernel, processes, runtime::Engine};
+use super::{containers, engine::Engine, facts, facts::Facts, kernel, processes};
 use crate::{
     cluster::{Record, Say},
     tool::Cancel,

@@ -93,9 +93,7 @@ impl Request {
 
     /// How many nodes it will have.
     pub(super) fn node_count(&self) -> usize {
-        self.config.as_ref().map_or(usize::from(self.nodes), |config| {
-            let listed = config::node_count(config);
-            if listed > 1 { listed } else { usize::from(self.nodes) }
-        })
+        let listed = self.config.as_ref().map_or(0, config::node_count);
+        if listed > 0 { listed } else { usize::from(self.nodes) }
     }
 }

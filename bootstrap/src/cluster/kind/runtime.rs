@@ -1,17 +1,11 @@
-//! What runs the nodes' containers, Docker or Podman: which answers, where, and why not.
+//! The container runtimes, and why one does not answer.
 
-use std::{collections::BTreeMap, env, fmt, path::PathBuf, time::Duration};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::{
-    failure::Failure,
-    tool::{Tool, ToolError},
-};
-
-/// How long a container runtime may take to say that it is there.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
+use super::engine::Engine;
+use crate::tool::ToolError;
 
 /// A container runtime that `kind` can use.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -24,7 +18,8 @@ pub(crate) enum Runtime {
 }
 
 impl Runtime {
-    const ALL: [Self; 2] = [Self::Docker, Self::Podman];
+    /// All of them, the one that is tried first first.
+    pub(super) const ALL: [Self; 2] = [Self::Docker, Self::Podman];
 
     /// The first that answers on this machine.
     pub(crate) fn answering() -> Option<Self> {
@@ -40,7 +35,7 @@ impl Runtime {
     }
 
     /// The variables that say where it is and how it is reached.
-    const fn variables(self) -> &'static [&'static str] {
+    pub(super) const fn variables(self) -> &'static [&'static str] {
         match self {
             Self::Docker => &[
                 "DOCKER_HOST",
@@ -69,133 +64,8 @@ impl fmt::Display for Runtime {
     }
 }
 
-/// A runtime at one place: what is made there is found there again, whatever another shell's variables say.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(super) struct Engine {
-    /// Which.
-    pub(super) runtime: Runtime,
-    /// Those of its variables that are set.
-    variables: BTreeMap<String, String>,
-}
-
-/// What a runtime says of itself.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Description {
-    /// Where it keeps images and containers, on its own machine.
-    pub(super) root: PathBuf,
-    /// Whether its machine has cgroups of version 1.
-    pub(super) cgroup_v1: bool,
-    /// Architecture of its machine, as images name it.
-    pub(super) architecture: String,
-}
-
-impl Engine {
-    /// The runtime where this process' environment says it is.
-    pub(super) fn here(runtime: Runtime) -> Self {
-        let set =
-            |name: &&str| Some(((*name).to_owned(), env::var(name).ok().filter(|value| !value.is_empty())?));
-        let mut variables: BTreeMap<_, _> = runtime.variables().iter().filter_map(set).collect();
-        let named = variables.contains_key("DOCKER_HOST") || variables.contains_key("DOCKER_CONTEXT");
-        if runtime == Runtime::Docker && !named {
-            // `docker context use` says where Docker is, too, and may say something else tomorrow. A client that is too
-            // old to be asked has none.
-            let current = Tool::new("docker").args(["context", "show"]).within(ANSWERS_WITHIN).run();
-            let current = current.map(|name| name.trim().to_owned()).unwrap_or_default();
-            if !["", "default"].contains(&current.as_str()) {
-                variables.insert("DOCKER_CONTEXT".into(), current);
-            }
-        }
-        Self { runtime, variables }
-    }
-
-    /// The first runtime that answers, or why none does.
-    pub(super) fn find() -> Result<(Self, Description), Failure> {
-        let mut refused = None;
-        for runtime in Runtime::ALL {
-            let engine = Self::here(runtime);
-            match engine.describe() {
-                Ok(description) => return Ok((engine, description)),
-                Err(ToolError::Missing { .. }) => {}
-                Err(error) => refused = refused.or_else(|| Some(explain(runtime, &error))),
-            }
-        }
-        Err(Failure::infrastructure(refused.unwrap_or_else(|| {
-            "neither Docker nor Podman is installed, and --cluster kind needs one of them: install Docker, or use \
-             --cluster embedded"
-                .to_owned()
-        })))
-    }
-
-    /// What it says of itself, if it answers.
-    pub(super) fn describe(&self) -> Result<Description, ToolError> {
-        let info = self.tool(["info", "--format", "{{json .}}"]).within(ANSWERS_WITHIN);
-        let line = info.line();
-        parse_info(self.runtime, &info.run()?).map_err(|stderr| ToolError::Failed {
-            line,
-            status: String::new(),
-            stderr,
-        })
-    }
-
-    /// An error of [`Engine::describe`], for people.
-    pub(super) fn refused(&self, error: &ToolError) -> Failure {
-        Failure::infrastructure(explain(self.runtime, error))
-    }
-
-    /// Its program with these arguments.
-    pub(super) fn tool<'a, S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Tool<'a> {
-        self.reach(Tool::new(self.runtime.program())).args(args)
-    }
-
-    /// A program that uses this runtime.
-    pub(super) fn reach<'a>(&self, tool: Tool<'a>) -> Tool<'a> {
-        let tool = self.runtime.variables().iter().fold(tool, |tool, name| tool.without_env(name));
-        self.variables.iter().fold(tool, |tool, (name, value)| tool.env(name, value))
-    }
-
-    /// The network that `kind` puts its nodes into.
-    pub(super) fn network(&self) -> &str {
-        let own = ["KIND_EXPERIMENTAL_DOCKER_NETWORK", "KIND_EXPERIMENTAL_PODMAN_NETWORK"];
-        own.iter().find_map(|name| self.variables.get(*name)).map_or("kind", String::as_str)
-    }
-
-    /// Whether its containers run on this machine: then its disk, ports and kernel are this machine's.
-    pub(super) fn is_local(&self) -> bool {
-        let hosts = ["DOCKER_HOST", "CONTAINER_HOST"].iter().find_map(|name| self.variables.get(*name));
-        let elsewhere = ["DOCKER_CONTEXT", "CONTAINER_CONNECTION"];
-        hosts.map_or_else(
-            || elsewhere.iter().all(|name| !self.variables.contains_key(*name)),
-            |host| host.starts_with("unix://"),
-        )
-    }
-}
-
-/// What `docker info` or `podman info` printed as JSON; a reason where it is no answer of a running server.
-fn parse_info(runtime: Runtime, text: &str) -> Result<Description, String> {
-    let info: Value =
-        serde_json::from_str(text).map_err(|error| format!("its answer cannot be read: {error}"))?;
-    let text = |pointer: &str| info.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    // Old clients succeed without a server, and say here what they could not do.
-    if let Some(error) = info.pointer("/ServerErrors/0").and_then(Value::as_str) {
-        return Err(error.to_owned());
-    }
-    let (root, cgroup, architecture) = match runtime {
-        Runtime::Docker => (text("/DockerRootDir"), text("/CgroupVersion"), text("/Architecture")),
-        Runtime::Podman => (text("/store/graphRoot"), text("/host/cgroupVersion"), text("/host/arch")),
-    };
-    Ok(Description {
-        root: root.into(),
-        cgroup_v1: matches!(cgroup, "1" | "v1"),
-        architecture: match architecture {
-            "x86_64" => "amd64".to_owned(),
-            "aarch64" => "arm64".to_owned(),
-            other => other.to_owned(),
-        },
-    })
-}
-
 /// Why a runtime that is installed does not answer, and what to do.
-fn explain(runtime: Runtime, error: &ToolError) -> String {
+pub(super) fn explain(runtime: Runtime, error: &ToolError) -> String {
     let (ToolError::Failed { stderr, .. } | ToolError::TimedOut { stderr, .. }) = error else {
         return format!("{runtime} does not answer: {error}");
     };
@@ -251,35 +121,5 @@ mod tests {
         ] {
             assert_eq!(explain(Runtime::Docker, &failed(stderr)), sentence);
         }
-    }
-
-    #[test]
-    fn both_runtimes_say_what_they_are() {
-        let docker =
-            r#"{"DockerRootDir": "/var/lib/docker", "CgroupVersion": "1", "Architecture": "x86_64"}"#;
-        let podman = r#"{"host": {"arch": "arm64", "cgroupVersion": "v2"}, "store": {"graphRoot": "/g"}}"#;
-        let description = |root: &str, cgroup_v1, architecture: &str| Description {
-            root: root.into(),
-            cgroup_v1,
-            architecture: architecture.into(),
-        };
-        assert_eq!(parse_info(Runtime::Docker, docker), Ok(description("/var/lib/docker", true, "amd64")));
-        assert_eq!(parse_info(Runtime::Podman, podman), Ok(description("/g", false, "arm64")));
-        let silent = r#"{"ServerErrors": ["Cannot connect to the Docker daemon"]}"#;
-        assert!(parse_info(Runtime::Docker, silent).unwrap_err().contains("Cannot connect"));
-    }
-
-    #[test]
-    fn a_place_far_away_is_not_this_machine() {
-        let engine = |name: &str, value: &str| Engine {
-            runtime: Runtime::Docker,
-            variables: BTreeMap::from([(name.to_owned(), value.to_owned())]),
-        };
-        assert!(engine("DOCKER_HOST", "unix:///run/docker.sock").is_local());
-        assert!(!engine("DOCKER_HOST", "tcp://10.0.0.1:2376").is_local());
-        assert!(!engine("DOCKER_CONTEXT", "desktop").is_local());
-        assert!(engine("DOCKER_CONFIG", "/x").is_local());
-        assert_eq!(engine("DOCKER_CONFIG", "/x").network(), "kind");
-        assert_eq!(engine("KIND_EXPERIMENTAL_DOCKER_NETWORK", "mine").network(), "mine");
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn explain(stderr: &str, asked: Asked<'_>) -> Failure {
     let has = |signs: &[&str]| signs.iter().any(|sign| said.contains(sign));
     let image = asked.image.unwrap_or("of kind's own choice");
     if let Some(config) = asked.config.filter(|_| is_about_config(stderr)) {
-        return Failure::usage(format!("--kind-config {config}: kind refuses it: {error}"));
+        return Failure::usage(format!("--kind-config {config}: kind refuses it: {}", without_lines(&error)));
     }
     if has(&["does not match the detected host platform", "exec format error"]) {
         return Failure::infrastructure(format!(
@@ -95,6 +95,16 @@ fn main_error(stderr: &str) -> String {
     lines.join(" ")
 }
 
+/// Line numbers are those of the file that `kind` was given, which nobody wrote.
+fn without_lines(error: &str) -> String {
+    let mut words: Vec<&str> = error.split(' ').collect();
+    let numbered = |words: &[&str]| words.first() == Some(&"line") && words[1].ends_with(':');
+    while let Some(at) = words.windows(2).position(numbered) {
+        words.drain(at..at + 2);
+    }
+    words.join(" ")
+}
+
 /// The one line of a program's long output that tells most: its last complaint, else its last line.
 fn telling(output: &str) -> String {
     let lines = output.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -102,13 +112,7 @@ fn telling(output: &str) -> String {
         let line = line.to_lowercase();
         line.starts_with("error") || line.contains("could not") || line.contains(" error ")
     };
-    lines
-        .clone()
-        .filter(complains)
-        .next_back()
-        .or_else(|| lines.clone().next_back())
-        .unwrap_or_default()
-        .to_owned()
+    lines.clone().rfind(complains).or_else(|| lines.clone().next_back()).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -147,7 +151,7 @@ mod tests {
             explained(decode),
             (
                 ExitCode::Usage,
-                "--kind-config my.yaml: kind refuses it: unable to decode config: yaml: unmarshal errors: line 7: \
+                "--kind-config my.yaml: kind refuses it: unable to decode config: yaml: unmarshal errors: \
                  field constraints not found in type v1alpha4.Node"
                     .into()
             )
