@@ -4,7 +4,7 @@ use std::{
     fs,
     path::Path,
     process::{Command, ExitCode},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, OnceLock, mpsc::channel},
     time::Duration,
 };
 
@@ -34,29 +34,29 @@ struct Passed {
 }
 
 fn main() -> ExitCode {
-    let passed = Arc::new(Mutex::new(Vec::new()));
+    let (sender, passed) = channel();
     let docker: Arc<OnceLock<Docker>> = Arc::default();
     let mut trials = Vec::new();
     for version in KubernetesVersion::ALL {
-        let seen = Arc::clone(&passed);
+        let seen = sender.clone();
         let name = format!("the samples pass on the embedded cluster with Kubernetes {}", version.line());
         trials.push(slow(name, move || {
             let flag = ["--kubernetes-version", version.line()];
-            seen.lock().unwrap().push(samples("embedded", &flag, &[]));
+            seen.send(samples("embedded", &flag, &[])).unwrap();
         }));
-        let (seen, docker) = (Arc::clone(&passed), Arc::clone(&docker));
+        let (seen, docker) = (sender.clone(), Arc::clone(&docker));
         let name = format!("the samples pass on kind with Kubernetes {}", version.line());
         trials.push(slow(name, move || {
             let docker = docker.get_or_init(Docker::start);
             let image = docker.load(&node_image(version));
-            seen.lock().unwrap().push(samples("kind", &["--kind-image", &image], &docker.variables()));
+            seen.send(samples("kind", &["--kind-image", &image], &docker.variables())).unwrap();
         }));
     }
     let wanted = trials.len();
     run(trials, || {
         drop(docker);
         // Part of the trials, as a filter selects them, says nothing about what is supported.
-        let mut passed = passed.lock().unwrap().clone();
+        let mut passed: Vec<Passed> = passed.try_iter().collect();
         if passed.len() == wanted {
             passed.sort();
             fs::write(checkout().join(TABLE), table(&passed)).unwrap();
@@ -105,13 +105,11 @@ fn result(out: &Path) -> RunResult {
 
 /// The table, as it stands in the documentation.
 fn table(passed: &[Passed]) -> String {
-    let rows: String = passed
-        .iter()
-        .map(|Passed { cluster, kubernetes }| format!("| `{cluster}` | {kubernetes} | passed |\n"))
-        .collect();
+    let row = |Passed { cluster, kubernetes }: &Passed| format!("| `{cluster}` | {kubernetes} | passed |");
+    let rows = passed.iter().map(row).collect::<Vec<_>>().join("\n");
     format!(
         "# Versions of Kubernetes\n\nWritten by `make test-all` (`tests/tests/versions.rs`): on each of these, the small Kubeflow was installed, \
-         became ready,\nthe sample notebook and script passed, and the cluster was removed.\n\n| cluster | Kubernetes | samples |\n|---|---|---|\n{rows}\n\
+         became ready,\nthe sample notebook and script passed, and the cluster was removed.\n\n| cluster | Kubernetes | samples |\n|---|---|---|\n{rows}\n\n\
          Older versions than 1.33 are refused. Newer ones are not, and have not been tried.\n"
     )
 }

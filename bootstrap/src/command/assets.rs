@@ -19,7 +19,7 @@ pub fn assets(version: Option<&str>) -> Result<ExitCode, Failure> {
     let say = &mut |line| progress.say(Stage::Up, line);
     let source = AssetSource::from_env();
     let folders = fetch_assets(version.unwrap_or_default(), &source, &Cancel::default(), &mut |event| {
-        tell(&event, say)
+        tell(&event, say);
     });
     drop(progress);
     drawing.finish();

@@ -23,6 +23,7 @@ mod said;
 mod usable;
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -34,7 +35,12 @@ use clap::Args;
 pub(crate) use runtime::Runtime;
 
 use self::{
-    create::Maker, engine::Engine, existing::Existing, facts::Facts, load::Nodes, program::Program,
+    create::{Maker, access},
+    engine::Engine,
+    existing::Existing,
+    facts::Facts,
+    load::Nodes,
+    program::Program,
     request::Request,
 };
 use super::{
