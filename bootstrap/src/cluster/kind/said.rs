@@ -92,7 +92,18 @@ fn main_error(stderr: &str) -> String {
         .map(str::trim)
         .take_while(|line| !line.is_empty() && !line.starts_with("Command Output"));
     let lines: Vec<_> = lines.filter(|line| !line.starts_with("Stack Trace")).take(6).collect();
-    lines.join(" ")
+    shorten(&lines.join(" "))
+}
+
+/// A program's whole command line says less than its first two words.
+fn shorten(error: &str) -> String {
+    let parts = error.split_once("command \"").and_then(|(before, rest)| {
+        let (command, after) = rest.split_once("\" failed with error: exit status ")?;
+        let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
+        let words: Vec<&str> = command.split(' ').take(2).collect();
+        Some(format!("{before}`{}` failed{after}", words.join(" ")))
+    });
+    parts.unwrap_or_else(|| error.to_owned())
 }
 
 /// Line numbers are those of the file that `kind` was given, which nobody wrote.
@@ -183,10 +194,10 @@ mod tests {
             ("write /x: no space left on device", "the disk became full"),
             ("Failed to create inotify watch: too many open files", "a node could not watch its files"),
             (
-                "failed to init node with kubeadm: command \"docker exec\" failed with error: exit status 1\n\nCommand \
-                 Output: I0101\nerror execution phase wait-control-plane: the kubelet is not healthy\nTo see the stack",
-                "kind could not make the cluster: failed to init node with kubeadm: command \"docker exec\" failed with \
-                 error: exit status 1: error execution phase wait-control-plane: the kubelet is not healthy",
+                "failed to init node with kubeadm: command \"docker exec --privileged a kubeadm init\" failed with error: exit \
+                 status 1\n\nCommand Output: I0101\nerror execution phase wait-control-plane: the kubelet is not healthy\nTo see the stack",
+                "kind could not make the cluster: failed to init node with kubeadm: `docker exec` failed: error execution \
+                 phase wait-control-plane: the kubelet is not healthy",
             ),
         ] {
             let (code, message) = explained(&format!("{created}{rest}"));
