@@ -17,14 +17,14 @@ use super::{
     facts::Facts,
     kernel,
     load::Nodes,
+    network,
     program::Program,
     remove,
     request::Request,
     said::{self, Asked},
-    usable::Usable,
 };
 use crate::{
-    cluster::{Created, Record, Say},
+    cluster::{Created, Record, Say, usable},
     failure::Failure,
     tool::{Cancel, ToolError},
 };
@@ -32,6 +32,8 @@ use crds::ExitCode;
 
 /// How long `kind` may take; a node image of a gigabyte may have to be pulled.
 const CREATE_LIMIT: Duration = Duration::from_mins(20);
+/// How long a cluster that `kind` has made may take until it can be used.
+pub(super) const USABLE_WITHIN: Duration = Duration::from_mins(10);
 /// How often a thread is asked whether it has ended.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -112,25 +114,21 @@ impl Maker<'_> {
         stderr.map_err(|error| self.explain(error))?;
         let name = &self.request.name;
         let (kubeconfig, context) = access(self.record, name);
-        let usable = Usable::new(&kubeconfig, &context, self.cancel)?;
+        let created = Created { kubeconfig, context: Some(context), lasting: false, figures: Figures::new() };
         let containers = containers::of_cluster(&self.engine, name)?;
-        let nodes = containers.iter().filter(|container| container.is_node());
-        usable.nodes(&nodes.map(|node| node.name.clone()).collect::<Vec<_>>())?;
-        note("nodeReadySeconds");
-        say("all nodes are Ready".to_owned());
-        if usable.lift_network_limits()? {
+        let nodes = containers.iter().filter(|container| container.is_node()).count();
+        if network::lift_limits(&created)? {
             say("the limits of the nodes' network pods are lifted".to_owned());
         }
         let stop = Cancel::default();
         let into = Nodes { engine: &self.engine, cluster: name, containers: &containers, cancel: &stop };
-        let (loaded, seconds) = thread::scope(|scope| {
+        let ((loaded, seconds), usable) = thread::scope(|scope| {
             let loading = scope.spawn(|| {
                 let begin = Instant::now();
                 (into.load(&self.request.images), begin.elapsed().as_secs_f64())
             });
-            let dns = usable.default_account_and_dns();
-            note("dnsReadySeconds");
-            if dns.is_err() {
+            let usable = usable::wait(&created, nodes, begin, USABLE_WITHIN, self.cancel);
+            if usable.is_err() {
                 stop.cancel();
             }
             // The end of a thread cannot be awaited together with a signal.
@@ -141,9 +139,10 @@ impl Maker<'_> {
                 thread::sleep(TICK);
             }
             let loaded = loading.join().map_err(|_| anyhow!("loading images broke off"))?;
-            dns.map(|()| loaded)
+            anyhow::Ok((loaded, usable?))
         })?;
         loaded.context("loading images")?.into_iter().for_each(&mut *say);
+        figures.extend(usable);
         if !self.request.images.is_empty() {
             figures.insert("imageLoadSeconds".to_owned(), seconds);
         }

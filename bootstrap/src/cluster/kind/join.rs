@@ -1,15 +1,22 @@
 //! Using a cluster that is there: one of ours, or with `--reuse` one of somebody else's.
 
-use std::{collections::BTreeMap, fs, path::Path, sync::atomic::Ordering};
+use std::{collections::BTreeMap, fs, path::Path, sync::atomic::Ordering, time::Instant};
 
 use anyhow::Context as _;
 
 use super::{
-    Kind, containers, create::access, engine::Engine, existing, facts::Facts, kernel, load::Nodes,
-    program::Program, usable::Usable,
+    Kind, containers,
+    create::{USABLE_WITHIN, access},
+    engine::Engine,
+    existing,
+    facts::Facts,
+    kernel,
+    load::Nodes,
+    network,
+    program::Program,
 };
 use crate::{
-    cluster::{Created, Say},
+    cluster::{Created, Say, usable},
     failure::Failure,
 };
 
@@ -38,19 +45,18 @@ impl Kind {
         }
         let (kubeconfig, context) = access(&self.record, self.name());
         self.write_kubeconfig(engine, &kubeconfig, say)?;
-        let usable = Usable::new(&kubeconfig, &context, &self.cancel)?;
-        let names = nodes.iter().filter(|node| node.is_node()).map(|node| node.name.clone());
-        usable.nodes(&names.collect::<Vec<_>>())?;
+        let lasting = self.request.reuse || facts.is_none();
+        let created = Created { kubeconfig, context: Some(context), lasting, figures: BTreeMap::new() };
         if facts.is_some() {
-            usable.lift_network_limits()?;
+            network::lift_limits(&created)?;
         }
-        usable.default_account_and_dns()?;
+        let count = nodes.iter().filter(|node| node.is_node()).count();
+        usable::wait(&created, count, Instant::now(), USABLE_WITHIN, &self.cancel)?;
         let into = Nodes { engine, cluster: self.name(), containers: &nodes, cancel: &self.cancel };
         into.load(&self.request.images).context("loading images")?.into_iter().for_each(&mut *say);
-        let lasting = self.request.reuse || facts.is_none();
         self.lasting.store(lasting, Ordering::Relaxed);
         say(format!("cluster `{}` runs already and is used", self.name()));
-        Ok(Created { kubeconfig, context: Some(context), lasting, figures: BTreeMap::new() })
+        Ok(created)
     }
 
     /// Asks `kind` for the kubeconfig, and keeps it where its owner alone can read it.

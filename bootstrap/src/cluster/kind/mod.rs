@@ -13,6 +13,7 @@ mod facts;
 mod join;
 mod kernel;
 mod load;
+mod network;
 mod node_images;
 mod processes;
 mod program;
@@ -20,7 +21,6 @@ mod remove;
 mod request;
 mod runtime;
 mod said;
-mod usable;
 
 use std::{
     collections::BTreeMap,
