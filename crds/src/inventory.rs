@@ -67,6 +67,11 @@ impl Inventory {
         ))
     }
 
+    /// Whether an object was made, by what is recorded.
+    pub fn made(&self, object: &InventoryObject) -> bool {
+        self.objects.iter().any(|known| known.made && known.is_same(object))
+    }
+
     /// Adds objects, or takes over what is newly known of those that are in it already. What was made stays made.
     pub fn add(&mut self, objects: impl IntoIterator<Item = InventoryObject>) {
         for new in objects {

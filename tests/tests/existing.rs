@@ -32,6 +32,8 @@ fn main() -> ExitCode {
         ),
         trial("a run of somebody else is neither overwritten nor removed", &runtime, &shared, foreign_run)
             .with_ignored_flag(true),
+        trial("a second run is refused and disturbs nothing", &runtime, &shared, two_at_once)
+            .with_ignored_flag(true),
         trial("what keeps a cluster from being used is said in one sentence", &runtime, &shared, refusals),
     ];
     run(trials, || shared.remove())
@@ -103,6 +105,14 @@ fn script(folder: &Path, text: &str) -> String {
 
 async fn left_as_it_was(shared: Arc<Shared>) {
     let cluster = cluster(shared).await;
+    // Two objects that the set brings too, and that are somebody's.
+    let foreign = [
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kubeflow", "labels": {"team": "theirs"}}}),
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs", "namespace": "kubeflow"}}),
+    ];
+    for object in &foreign {
+        cluster.apply(object);
+    }
     let before = everything(&cluster);
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
@@ -120,6 +130,7 @@ async fn left_as_it_was(shared: Arc<Shared>) {
     assert_eq!(logs, ["kubeflow", "kubeflow-e2e-system", "kubeflow-user-example-com"]);
     let again = down(&cluster).expect(0);
     assert!(again.stderr.contains("nothing in this cluster was made by kfe2e"), "{}", again.stderr);
+    cluster.kubectl(&["delete", "namespace", "kubeflow", "--timeout=60s"]).expect(0);
 }
 
 /// Starts a run whose test sleeps, and waits for a line of its progress.
@@ -189,21 +200,55 @@ async fn foreign_run(shared: Arc<Shared>) {
     let cluster = cluster(shared).await;
     let folder = tempfile::tempdir().unwrap();
     let text = script(folder.path(), "print('hello')");
-    let more = ["--script", text.as_str(), "--keep", "always"];
-    kfe2e(&arguments(&cluster, "none", &folder.path().join("kept"), &more), LIMIT).expect(0);
-    // The same name again would show the verdict of the run before.
-    let refused = kfe2e(&arguments(&cluster, "none", &folder.path().join("again"), &more), LIMIT).expect(2);
-    assert!(refused.stdout.contains("E2ETest kubeflow exists already"), "{}", refused.stdout);
-    let foreign = json!({
-        "apiVersion": "e2e.kubeflow.org/v1alpha1", "kind": "E2ETest", "metadata": {"name": "theirs"},
-        "spec": {"targetNamespace": "nowhere", "tests": [{"name": "t", "image": "i", "script": {"source": {"inline": "1"}}}]},
-    });
-    cluster.apply(&foreign);
+    let more = ["--script", text.as_str()];
+    let kept = ["--script", text.as_str(), "--keep", "always"];
+    kfe2e(&arguments(&cluster, "none", &folder.path().join("kept"), &kept), LIMIT).expect(0);
+    let before = everything(&cluster);
+    // What was kept is nobody's to remove but its owner's: a second run is refused, and cleans up nothing.
+    let refused = kfe2e(&arguments(&cluster, "none", &folder.path().join("again"), &more), LIMIT).expect(4);
+    assert!(refused.stdout.contains("holds what another run of kfe2e made"), "{}", refused.stdout);
+    assert_unchanged(&cluster, &before);
+    let theirs = |name: &str| {
+        json!({
+            "apiVersion": "e2e.kubeflow.org/v1alpha1", "kind": "E2ETest", "metadata": {"name": name},
+            "spec": {"targetNamespace": "nowhere", "tests": [{"name": "t", "image": "i", "script": {"source": {"inline": "1"}}}]},
+        })
+    };
+    cluster.apply(&theirs("theirs"));
     let removed = down(&cluster).expect(0);
-    assert!(removed.stderr.contains("stays, as E2ETest theirs needs it"), "{}", removed.stderr);
+    assert!(
+        removed.stderr.contains("e2etests.e2e.kubeflow.org stays, as E2ETest theirs needs it"),
+        "{}",
+        removed.stderr
+    );
     cluster.kubectl(&["get", "e2etest", "theirs"]).expect(0);
     cluster.kubectl(&["get", "namespace", "kubeflow-e2e-system"]).expect(1);
+    // The name that a run without a file has.
+    cluster.apply(&theirs("kubeflow"));
+    let before = everything(&cluster);
+    let refused = kfe2e(&arguments(&cluster, "none", &folder.path().join("name"), &more), LIMIT).expect(2);
+    assert!(refused.stdout.contains("has an E2ETest kubeflow already"), "{}", refused.stdout);
+    cluster.kubectl(&["get", "e2etest", "kubeflow"]).expect(0);
+    assert_unchanged(&cluster, &before);
     cluster.kubectl(&["delete", "crd", "e2etests.e2e.kubeflow.org", "--timeout=60s"]).expect(0);
+}
+
+async fn two_at_once(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let before = everything(&cluster);
+    let folder = tempfile::tempdir().unwrap();
+    let first = start_and_reach(&cluster, folder.path(), "33 objects");
+    let text = script(folder.path(), "print('hello')");
+    let more = ["--script", text.as_str()];
+    let second =
+        kfe2e(&arguments(&cluster, "tests/kubeflow-mini", &folder.path().join("second"), &more), LIMIT);
+    let second = second.expect(4);
+    assert!(second.stdout.contains("holds what another run of kfe2e made"), "{}", second.stdout);
+    let mut first = first;
+    first.await_line("the test of the first run", LIMIT, |line| line.contains("script is running"));
+    first.signal(Signal::SIGINT);
+    first.wait(LIMIT).expect(130);
+    assert_unchanged(&cluster, &before);
 }
 
 async fn refusals(shared: Arc<Shared>) {

@@ -16,8 +16,8 @@ pub mod source;
 
 pub use apply::{Applied, AppliedObject, ApplyError, ApplyOptions, Progress};
 pub use found::found;
-pub use inventory::{Before, RecordedError, apply_recorded};
+pub use inventory::{Before, Recorded, RecordedError, apply_recorded};
 pub use namespaces::workload_namespaces;
 pub use object::{Identity, Object};
-pub use remove::{RemoveError, remove};
+pub use remove::{RemoveError, Removed, remove};
 pub use source::{SourceError, load};

@@ -2,16 +2,21 @@
 
 use std::time::Duration;
 
+use anyhow::{Context as _, anyhow};
 use bootstrap_install::{ApplyOptions, found, inventory, remove, remove::Class};
 use crds::{
     inventory::{Inventory, InventoryObject, KUBEFLOW, OPERATOR},
-    names::{SYSTEM_NAMESPACE, annotation, label},
+    names::{
+        SYSTEM_NAMESPACE,
+        annotation::{self, INVOCATION},
+        label,
+    },
     v1alpha1::E2ETest,
 };
 use k8s_openapi::api::{batch::v1::Job, core::v1::Namespace};
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{DeleteParams, ListParams},
+    api::{DeleteParams, ListParams, Preconditions},
     runtime::{conditions::is_deleted, wait::await_condition},
 };
 use tokio::time::{Instant, timeout_at};
@@ -30,30 +35,33 @@ pub(super) async fn remove_made(client: &Client, say: Say<'_>) -> anyhow::Result
     let deadline = Instant::now() + WITHIN;
     let operator = inventory::read(client, OPERATOR).await?;
     let kubeflow = inventory::read(client, KUBEFLOW).await?;
-    let namespace = made_namespace(client).await?;
+    let namespace = made_namespace(client, deadline).await?;
     if operator.is_none() && kubeflow.is_none() && namespace.is_none() {
         say("nothing in this cluster was made by kfe2e".to_owned());
         return Ok(());
     }
-    let (runs, mut operator) = split(operator.unwrap_or_default());
+    let invocation = inventory::claimed_by(client).await?.unwrap_or_default();
+    let (runs, operator) = split(operator.unwrap_or_default());
+    let mut left = Vec::new();
     for run in &runs {
         say(format!("removing {RUN} {}", run.name));
-        Box::pin(remove_run(client, run, deadline)).await?;
-    }
-    if let Some(others) = foreign_runs(client, &operator).await? {
-        say(format!("the CRD of {RUN} stays, as {others} needs it"));
-        operator.objects.retain(|object| object.kind != "CustomResourceDefinition");
+        let removed = Box::pin(remove_run(client, run, &invocation, deadline)).await;
+        left.extend(removed.err().map(|error| error.to_string()));
     }
     for set in [operator, kubeflow.unwrap_or_default()] {
-        remove_set(client, &set, deadline, say).await?;
+        left.extend(remove_set(client, &set, deadline, say).await?);
     }
-    inventory::delete(client, KUBEFLOW).await?;
-    inventory::delete(client, OPERATOR).await?;
-    if let Some(namespace) = namespace {
-        remove_set(client, &Inventory { objects: vec![namespace], ..Inventory::default() }, deadline, say)
-            .await?;
+    if left.is_empty() {
+        inventory::delete(client, KUBEFLOW).await?;
+        inventory::delete(client, OPERATOR).await?;
+        let own = Inventory { objects: namespace.into_iter().collect(), ..Inventory::default() };
+        left.extend(remove_set(client, &own, deadline, say).await?);
     }
-    Ok(())
+    if left.is_empty() {
+        Ok(())
+    } else {
+        Err(anyhow!("{}; mend that and run `kfe2e down` again", left.join("; ")))
+    }
 }
 
 /// The runs of an inventory, and the rest without the namespace in which the inventory lives.
@@ -65,35 +73,54 @@ fn split(mut inventory: Inventory) -> (Vec<InventoryObject>, Inventory) {
     (runs, inventory)
 }
 
-async fn remove_set(client: &Client, set: &Inventory, deadline: Instant, say: Say<'_>) -> anyhow::Result<()> {
+/// Removes a set; what could not be removed, in one sentence each.
+async fn remove_set(
+    client: &Client,
+    set: &Inventory,
+    deadline: Instant,
+    say: Say<'_>,
+) -> anyhow::Result<Vec<String>> {
     let mut tell = |class: Class, count: usize| say(format!("removing {}: {count}", class.as_str()));
-    remove(client, set, &ApplyOptions::until(deadline), &mut tell).await?;
-    Ok(())
+    let removed = remove(client, set, &ApplyOptions::until(deadline), &mut tell).await?;
+    removed.kept.into_iter().for_each(&mut *say);
+    Ok(removed.failures.iter().map(ToString::to_string).collect())
 }
 
 /// Deletes a run, and waits until its Jobs and their pods are gone: the garbage collector comes only after.
-async fn remove_run(client: &Client, run: &InventoryObject, deadline: Instant) -> anyhow::Result<()> {
+async fn remove_run(
+    client: &Client,
+    run: &InventoryObject,
+    invocation: &str,
+    deadline: Instant,
+) -> anyhow::Result<()> {
     let api: Api<E2ETest> = Api::all(client.clone());
-    let fails = |why: String| anyhow::anyhow!("removing {RUN} {}: {why}", run.name);
+    let fails = |why: String| anyhow!("removing {RUN} {}: {why}", run.name);
     let late = |_| fails("the API server did not answer in time".into());
     let answer = timeout_at(deadline, api.get(&run.name)).await.map_err(late)?;
     let Some(run_now) = found(answer).map_err(|error| fails(error.to_string()))? else { return Ok(()) };
     let uid = run_now.uid().unwrap_or_default();
-    if run.uid.as_ref().is_some_and(|known| *known != uid) {
+    // Without a UID the answer to its creation was lost: then it says itself who made it.
+    let is_ours = run.uid.as_ref().map_or_else(
+        || run_now.annotations().get(INVOCATION).is_some_and(|by| by == invocation),
+        |known| *known == uid,
+    );
+    if !is_ours {
         return Ok(());
     }
     let jobs: Api<Job> = Api::namespaced(client.clone(), &run_now.spec.target_namespace);
     let selector = ListParams::default().labels(&format!("{}={uid}", label::RUN_UID));
     // First the run: an operator that still runs makes no Job for one that is gone.
-    let deleted =
-        timeout_at(deadline, api.delete(&run.name, &DeleteParams::background())).await.map_err(late)?;
-    found(deleted).map_err(|error| fails(error.to_string()))?;
+    let deleted = timeout_at(deadline, api.delete(&run.name, &only(DeleteParams::background(), &uid)))
+        .await
+        .map_err(late)?;
+    gone(deleted).map_err(|error| fails(error.to_string()))?;
     let list = timeout_at(deadline, jobs.list(&selector)).await.map_err(late)?;
     for job in list.map_err(|error| fails(error.to_string()))? {
         let (name, job_uid) = (job.name_any(), job.uid().unwrap_or_default());
-        let deleted =
-            timeout_at(deadline, jobs.delete(&name, &DeleteParams::foreground())).await.map_err(late)?;
-        found(deleted).map_err(|error| fails(format!("Job {name}: {error}")))?;
+        let deleted = timeout_at(deadline, jobs.delete(&name, &only(DeleteParams::foreground(), &job_uid)))
+            .await
+            .map_err(late)?;
+        gone(deleted).map_err(|error| fails(format!("Job {name}: {error}")))?;
         let ended = timeout_at(deadline, await_condition(jobs.clone(), &name, is_deleted(&job_uid))).await;
         let ended =
             ended.map_err(|_| fails(format!("Job {name} is still being removed: its pod does not end")))?;
@@ -102,23 +129,27 @@ async fn remove_run(client: &Client, run: &InventoryObject, deadline: Instant) -
     Ok(())
 }
 
-/// Somebody else's run, if there is one and the CRD is ours: with the CRD it would go too.
-async fn foreign_runs(client: &Client, operator: &Inventory) -> anyhow::Result<Option<String>> {
-    let ours = operator.objects.iter().any(|object| object.made && object.kind == "CustomResourceDefinition");
-    if !ours {
-        return Ok(None);
+/// Whether a deletion was accepted, or there was nothing of that UID to delete.
+fn gone<T>(answer: kube::Result<T>) -> kube::Result<()> {
+    match answer {
+        Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(()),
+        other => other.map(drop),
     }
-    let list = Api::<E2ETest>::all(client.clone()).list(&ListParams::default()).await;
-    Ok(found(list)?.and_then(|list| {
-        let first = list.items.first()?;
-        Some(format!("{RUN} {}", first.name_any()))
-    }))
+}
+
+/// Deletes that one object and no other of its name.
+fn only(params: DeleteParams, uid: &str) -> DeleteParams {
+    DeleteParams {
+        preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+        ..params
+    }
 }
 
 /// The namespace of the inventories, if it was made for them.
-async fn made_namespace(client: &Client) -> anyhow::Result<Option<InventoryObject>> {
+async fn made_namespace(client: &Client, deadline: Instant) -> anyhow::Result<Option<InventoryObject>> {
     let api: Api<Namespace> = Api::all(client.clone());
-    let namespace = found(api.get(SYSTEM_NAMESPACE).await)?;
+    let answer = timeout_at(deadline, api.get(SYSTEM_NAMESPACE)).await;
+    let namespace = found(answer.context("the API server did not answer in time")?)?;
     let made = namespace.filter(|namespace| namespace.annotations().contains_key(annotation::MADE));
     Ok(made.map(|namespace| InventoryObject {
         api_version: "v1".into(),

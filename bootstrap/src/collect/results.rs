@@ -21,13 +21,13 @@ pub struct Results {
 }
 
 /// Reads the results of every test pod of the run.
-pub async fn collect(client: &Client, namespace: &str, run: &str, out: &Path) -> Results {
+pub async fn collect(client: &Client, namespace: &str, run_uid: &str, out: &Path) -> Results {
     let mut results = Results::default();
-    let params = ListParams::default().labels(&format!("{}={run}", names::label::RUN));
+    let params = ListParams::default().labels(&format!("{}={run_uid}", names::label::RUN_UID));
     let pods = match Api::<Pod>::namespaced(client.clone(), namespace).list(&params).await {
         Ok(pods) => pods,
         Err(error) => {
-            results.problems.push(format!("results: listing the pods of run {run}: {error}"));
+            results.problems.push(format!("results: listing the pods of the run: {error}"));
             return results;
         }
     };

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use bootstrap_embedded::Roots;
 use crds::{ExitCode, run_event::Stage, run_result::StageResult};
 
 use crate::{
@@ -13,15 +14,20 @@ use crate::{
 
 /// Removes a cluster and everything that it left. Without `--cluster`, every cluster of the name that is ours.
 pub fn down(args: &DownArgs) -> Result<ExitCode, Failure> {
-    let mut clusters = Vec::new();
-    for kind in kinds(&args.cluster) {
-        let cluster = cluster::of(&args.cluster.settings(kind, 1, &[]))?;
-        cluster.check_removal()?;
-        clusters.push(cluster);
+    let kinds = kinds(&args.cluster);
+    let clusters: Vec<Box<dyn Cluster>> = kinds
+        .iter()
+        .map(|kind| cluster::of(&args.cluster.settings(*kind, 1, &[])))
+        .collect::<Result<_, _>>()?;
+    if let [only] = clusters.as_slice() {
+        only.check_removal()?;
     }
     let (progress, drawing) = Progress::start(args.output);
     let begin = Instant::now();
     progress.started(Stage::Down);
+    if clusters.is_empty() {
+        progress.say(Stage::Down, format!("there is no cluster {} of ours", args.cluster.name));
+    }
     let outcome = destroy(&clusters, &progress);
     progress.finished(&StageResult {
         stage: Stage::Down,
@@ -43,16 +49,23 @@ fn kinds(args: &ClusterArgs) -> Vec<ClusterKind> {
     let recorded = [ClusterKind::Kind, ClusterKind::Microk8s].into_iter();
     let mut kinds: Vec<ClusterKind> =
         recorded.filter(|kind| Record::of(*kind, &args.name).exists()).collect();
-    // Without root there can be no embedded cluster of this user; where nothing else is found, it says so.
-    if kinds.is_empty() || nix::unistd::Uid::effective().is_root() {
+    // Whoever is not root can have made no embedded cluster, and is told of root only where there is one.
+    let Roots { state, run } = Roots::default();
+    let traces = [state, run].iter().any(|root| root.join(&args.name).exists());
+    if traces || nix::unistd::Uid::effective().is_root() {
         kinds.push(ClusterKind::Embedded);
     }
     kinds
 }
 
-/// Removes all; what goes wrong with one keeps none of the others.
+/// Removes all; what goes wrong with one keeps none of the others, and all of it is said.
 fn destroy(clusters: &[Box<dyn Cluster>], progress: &Progress) -> Result<(), Failure> {
-    let mut say = |line| progress.say(Stage::Down, line);
-    let outcomes: Vec<_> = clusters.iter().map(|cluster| cluster.destroy(&mut say)).collect();
-    outcomes.into_iter().collect::<anyhow::Result<()>>().map_err(Failure::from)
+    let one = |cluster: &dyn Cluster| {
+        cluster.check_removal()?;
+        cluster.destroy(&mut |line| progress.say(Stage::Down, line)).map_err(Failure::from)
+    };
+    let failures: Vec<Failure> = clusters.iter().filter_map(|cluster| one(cluster.as_ref()).err()).collect();
+    let Some(first) = failures.first() else { return Ok(()) };
+    let messages: Vec<&str> = failures.iter().map(|failure| failure.message.as_str()).collect();
+    Err(Failure { code: first.code, message: messages.join("; ") })
 }

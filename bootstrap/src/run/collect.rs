@@ -55,7 +55,7 @@ async fn within(what: &str, work: impl Future<Output = Vec<String>>) -> Vec<Stri
 
 async fn of_tests(client: &Client, reached: &Reached, out: &Path) -> Results {
     let Some(e2etest) = &reached.e2etest else { return Results::default() };
-    let run = e2etest.metadata.name.clone().unwrap_or_default();
+    let run = e2etest.metadata.uid.clone().unwrap_or_default();
     let work = results::collect(client, &e2etest.spec.target_namespace, &run, out);
     timeout(WITHIN, work).await.unwrap_or_else(|_| Results {
         problems: vec![format!("results: the cluster did not answer within {} s", WITHIN.as_secs())],

@@ -11,7 +11,6 @@ use crds::{
 };
 use kube::{Api, Client, ResourceExt as _, api::PostParams};
 use tokio::time::{Instant, sleep, timeout_at};
-use uuid::Uuid;
 
 use crate::{failure::Failure, progress::Progress};
 
@@ -23,11 +22,15 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Creates the object. It is never applied: an object of this name that is there already holds the verdict of another
 /// run.
-pub async fn create(client: &Client, e2etest: &E2ETest, progress: &Progress) -> Result<E2ETest, Failure> {
+pub async fn create(
+    client: &Client,
+    e2etest: &E2ETest,
+    invocation: &str,
+    progress: &Progress,
+) -> Result<E2ETest, Failure> {
     let api: Api<E2ETest> = Api::all(client.clone());
-    let invocation = Uuid::new_v4().to_string();
     let mut object = e2etest.clone();
-    object.annotations_mut().insert(INVOCATION.into(), invocation.clone());
+    object.annotations_mut().insert(INVOCATION.into(), invocation.to_owned());
     let name = object.name_any();
     let params =
         PostParams { field_manager: Some(names::INSTALL_FIELD_MANAGER.into()), ..PostParams::default() };
@@ -41,7 +44,13 @@ pub async fn create(client: &Client, e2etest: &E2ETest, progress: &Progress) -> 
                 return Ok(created);
             }
             Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => {
-                return present(&api, &name, &invocation).await;
+                let found = present(&api, &name, invocation).await;
+                match &found {
+                    Ok(created) => record(client, &name, created.uid()).await?,
+                    // Somebody else's, made in the moment before: it was never ours.
+                    Err(_) => forget(client, &name).await?,
+                }
+                return found;
             }
             Ok(Err(kube::Error::Api(status))) if status.is_invalid() => {
                 let why = format!("the API server refuses E2ETest {name}: {}", status.message);
@@ -83,14 +92,22 @@ async fn present(api: &Api<E2ETest>, name: &str, invocation: &str) -> Result<E2E
 
 /// Writes into the inventory that the run is ours: before it is made, and again with its UID.
 async fn record(client: &Client, name: &str, uid: Option<String>) -> Result<(), Failure> {
-    let run = InventoryObject {
+    let recorded = inventory::record(client, OPERATOR, vec![entry(name, uid)]).await;
+    recorded.map_err(|error| Failure::infrastructure(error.to_string()))
+}
+
+async fn forget(client: &Client, name: &str) -> Result<(), Failure> {
+    let forgotten = inventory::forget(client, OPERATOR, &entry(name, None)).await;
+    forgotten.map_err(|error| Failure::infrastructure(error.to_string()))
+}
+
+fn entry(name: &str, uid: Option<String>) -> InventoryObject {
+    InventoryObject {
         api_version: format!("{}/v1alpha1", names::GROUP),
         kind: "E2ETest".into(),
         namespace: None,
         name: name.into(),
         uid,
         made: true,
-    };
-    let recorded = inventory::record(client, OPERATOR, vec![run]).await;
-    recorded.map_err(|error| Failure::infrastructure(error.to_string()))
+    }
 }

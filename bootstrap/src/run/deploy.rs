@@ -13,6 +13,9 @@ use kube::{
 use super::{apply, lasting, operator_ready::operator_ready, stages::Figures};
 use crate::{failure::Failure, manifests, progress::Progress};
 
+/// How long one question may take.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+
 /// How long the target namespace may take to appear: as long as Kubeflow itself.
 const TARGET_WITHIN: Duration = Duration::from_mins(45);
 
@@ -25,7 +28,7 @@ pub async fn deploy(
     progress: &Progress,
 ) -> Result<((), Figures), Failure> {
     let mut objects = manifests::operator().map_err(Failure::infrastructure)?;
-    let mut target = if create_target {
+    let target = if create_target {
         manifests::target(&spec.target_namespace, &spec.service_account_name)
             .map_err(Failure::infrastructure)?
     } else {
@@ -33,7 +36,6 @@ pub async fn deploy(
     };
     if before == Before::Unknown {
         objects = lasting::operator(client, objects).await?;
-        target = lasting::missing(client, target).await?;
     }
     objects.extend(target);
     apply(client, OPERATOR, &objects, before, Stage::Deploy, progress).await?;
@@ -49,7 +51,9 @@ async fn target_exists(client: &Client, name: &str, progress: &Progress) -> Resu
     let api: Api<Namespace> = Api::all(client.clone());
     let place = format!("the target namespace {name}");
     let failed = |error: String| Failure::infrastructure(format!("{place}: {error}"));
-    if api.get_opt(name).await.map_err(|error| failed(error.to_string()))?.is_some() {
+    let there = tokio::time::timeout(ANSWERS_WITHIN, api.get_opt(name)).await;
+    let there = there.map_err(|_| failed("the API server did not answer".into()))?;
+    if there.map_err(|error| failed(error.to_string()))?.is_some() {
         return Ok(());
     }
     progress.say(Stage::Deploy, format!("{place} does not exist yet: waiting for Kubeflow to make it"));

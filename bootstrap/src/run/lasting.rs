@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use bootstrap_install::{ApplyOptions, Object, found, inventory};
+use bootstrap_install::{Object, found, inventory};
 use crds::{
-    inventory::{InventoryObject, KUBEFLOW, OPERATOR},
     names::{self, label},
-    v1alpha1::{ConditionType, E2ETest, find},
+    v1alpha1::E2ETest,
 };
 use k8s_openapi::{
     api::apps::v1::Deployment,
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{Api, Client, CustomResourceExt as _, ResourceExt as _};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::plan::KubeflowSource;
 use crate::failure::Failure;
@@ -28,25 +27,33 @@ const PROFILES: &str = "profiles.kubeflow.org";
 const POD_DEFAULTS: &str = "poddefaults.kubeflow.org";
 
 /// Refuses a cluster in which somebody else's Kubeflow would be overwritten, or another run would be disturbed.
-pub async fn check(client: &Client, kubeflow: &KubeflowSource) -> Result<(), Failure> {
-    if *kubeflow != KubeflowSource::None {
-        let made = recorded(client, KUBEFLOW).await?;
-        let is_ours = made.iter().any(|object| object.name == PROFILES);
-        if !is_ours && crd(client, PROFILES).await?.is_some() {
-            return Err(Failure::usage(format!(
-                "this cluster has a Kubeflow that kfe2e did not install (CRD {PROFILES}): give `--kubeflow none` to \
-                 test that one, or name another cluster"
-            )));
-        }
+pub async fn check(client: &Client, kubeflow: &KubeflowSource, run: &str) -> Result<(), Failure> {
+    let claimed =
+        inventory::claimed_by(client).await.map_err(|error| Failure::infrastructure(error.to_string()))?;
+    if claimed.is_some() {
+        return Err(taken());
     }
-    for run in recorded(client, OPERATOR).await?.iter().filter(|object| object.kind == "E2ETest") {
-        if let Some(name) = unfinished(client, run).await? {
-            return Err(Failure::infrastructure(format!(
-                "another run goes on in this cluster: E2ETest {name}; wait for its end, or remove it with `kfe2e down`"
-            )));
-        }
+    if *kubeflow != KubeflowSource::None && crd(client, PROFILES).await?.is_some() {
+        return Err(Failure::usage(format!(
+            "this cluster has a Kubeflow that kfe2e did not install (CRD {PROFILES}): give `--kubeflow none` to \
+             test that one, or name another cluster"
+        )));
+    }
+    if get(&Api::<E2ETest>::all(client.clone()), run).await?.is_some() {
+        return Err(Failure::usage(format!(
+            "the cluster has an E2ETest {run} already, with the verdict of another run: remove it with \
+             `kubectl delete e2etest {run}`, or give yours another metadata.name with -f"
+        )));
     }
     Ok(())
+}
+
+/// That the cluster holds what another invocation made.
+pub fn taken() -> Failure {
+    Failure::infrastructure(
+        "this cluster holds what another run of kfe2e made, which goes on, was kept or was killed: wait for its end, or \
+         remove it with `kfe2e down`",
+    )
 }
 
 /// Whether pods of this cluster can get their Pipelines token by a PodDefault.
@@ -56,34 +63,14 @@ pub async fn serves_pod_defaults(client: &Client) -> Result<bool, Failure> {
 
 /// The objects of the operator that this cluster lacks. One of the same version that runs here is used as it is.
 pub async fn operator(client: &Client, objects: Vec<Object>) -> Result<Vec<Object>, Failure> {
-    let made = recorded(client, OPERATOR).await?;
-    let is_made =
-        |kind: &str, name: &str| made.iter().any(|object| object.kind == kind && object.name == name);
-    let crd_name = E2ETest::crd_name();
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), names::SYSTEM_NAMESPACE);
+    let version =
+        |crd: CustomResourceDefinition| crd.labels().get(label::VERSION).cloned().unwrap_or_default();
     let seen = Seen {
-        crd: if is_made("CustomResourceDefinition", crd_name) {
-            None
-        } else {
-            crd(client, crd_name)
-                .await?
-                .map(|crd| crd.labels().get(label::VERSION).cloned().unwrap_or_default())
-        },
-        image: if is_made("Deployment", names::OPERATOR) {
-            None
-        } else {
-            get(&deployments, names::OPERATOR).await?.map(|deployment| image(&deployment))
-        },
+        crd: crd(client, E2ETest::crd_name()).await?.map(version),
+        image: get(&deployments, names::OPERATOR).await?.map(|deployment| image(&deployment)),
     };
     needed(objects, &seen).map_err(Failure::usage)
-}
-
-/// Those of the objects that are not there.
-pub async fn missing(client: &Client, objects: Vec<Object>) -> Result<Vec<Object>, Failure> {
-    let options = ApplyOptions::until(Instant::now() + ANSWERS_WITHIN);
-    let there = inventory::present(client, &objects, &options).await;
-    let there = there.map_err(|error| Failure::infrastructure(error.to_string()))?;
-    Ok(objects.into_iter().zip(there).filter_map(|(object, there)| (!there).then_some(object)).collect())
 }
 
 /// What of an operator that is not ours is in the cluster.
@@ -125,23 +112,6 @@ fn needed(mut objects: Vec<Object>, seen: &Seen) -> Result<Vec<Object>, String> 
 fn image(deployment: &Deployment) -> String {
     let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
     pod.and_then(|pod| pod.containers.first()?.image.clone()).unwrap_or_default()
-}
-
-/// What `kfe2e` made in the cluster, by one of its inventories.
-async fn recorded(client: &Client, name: &str) -> Result<Vec<InventoryObject>, Failure> {
-    let found =
-        inventory::read(client, name).await.map_err(|error| Failure::infrastructure(error.to_string()))?;
-    Ok(found.unwrap_or_default().objects.into_iter().filter(|object| object.made).collect())
-}
-
-/// The name of a recorded run that is not finished.
-async fn unfinished(client: &Client, run: &InventoryObject) -> Result<Option<String>, Failure> {
-    let found = get(&Api::<E2ETest>::all(client.clone()), &run.name).await?;
-    let going_on = found.filter(|found| {
-        let conditions = found.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-        find(conditions, ConditionType::Finished).is_none_or(|finished| finished.status != "True")
-    });
-    Ok(going_on.map(|found| found.name_any()))
 }
 
 async fn crd(client: &Client, name: &str) -> Result<Option<CustomResourceDefinition>, Failure> {

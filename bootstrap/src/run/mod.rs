@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use bootstrap_install::{ApplyOptions, Before, Object};
+use bootstrap_install::{ApplyOptions, Before, Object, Recorded};
 use crds::{
     ExitCode, names,
     run_event::Stage,
@@ -30,6 +30,7 @@ use crds::{
 use jiff::Timestamp;
 use kube::Client;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use self::{
     outcome::Ended,
@@ -116,7 +117,8 @@ async fn forward(
     reached: &mut Reached,
 ) -> Result<(), Failure> {
     let Ready { kubeflow, mut e2etest, created } = up::up(stages, cluster, plan).await?;
-    reached.made = true;
+    // Of a cluster that lasts, nothing is this run's before it has claimed it: a run that is refused removes nothing.
+    reached.made = !created.lasting;
     let client = up::client(&created).await?;
     reached.client = Some(client.clone());
     let version = up::version(&client).await?;
@@ -125,10 +127,16 @@ async fn forward(
     let mut before = Before::Empty;
     if created.lasting {
         before = Before::Unknown;
-        lasting::check(&client, &plan.kubeflow).await?;
+        lasting::check(&client, &plan.kubeflow, plan.name()).await?;
         e2etest = plan.e2etest(&kubeflow, lasting::serves_pod_defaults(&client).await?)?;
         reached.namespaces = Some(namespaces(&kubeflow, &e2etest));
     }
+    let invocation = Uuid::new_v4().to_string();
+    let claimed = bootstrap_install::inventory::claim(&client, &invocation).await;
+    if !claimed.map_err(|error| Failure::infrastructure(error.to_string()))? {
+        return Err(lasting::taken());
+    }
+    reached.made = true;
     reached.environment.extend(images(&e2etest));
     let progress = stages.progress.clone();
     if plan.kubeflow != KubeflowSource::None {
@@ -141,7 +149,7 @@ async fn forward(
     if e2etest.spec.kubeflow.is_none() && !create_target {
         progress.say(Stage::Deploy, "the E2ETest has no gate: its tests start without waiting for Kubeflow");
     }
-    let test = test::test(&client, &e2etest, &progress, &mut reached.e2etest);
+    let test = test::test(&client, &e2etest, &invocation, &progress, &mut reached.e2etest);
     Box::pin(stages.run(Stage::Test, test)).await
 }
 
@@ -234,7 +242,12 @@ async fn apply(
         }
     };
     let applied = bootstrap_install::apply_recorded(client, set, objects, before, &options, &tell).await;
-    let applied = applied.map_err(|error| Failure::infrastructure(error.to_string()))?;
+    let Recorded { applied, kept } = applied.map_err(|error| Failure::infrastructure(error.to_string()))?;
+    if let Some(first) = kept.first() {
+        let count = kept.len();
+        progress
+            .say(stage, format!("{count} objects are there already and stay as they are, such as {first}"));
+    }
     let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     Ok(Figures::from([
         ("objects".into(), count(applied.objects.len())),

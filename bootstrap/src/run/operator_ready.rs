@@ -61,28 +61,24 @@ async fn no_image(client: &Client, progress: &Progress, blocking: &mut Option<Bl
                 );
             }
         };
-        let said = match pod {
-            Some(Ok(pod)) => match Blocking::of(&pod) {
-                Some(found) => {
-                    if !found.is_image() {
-                        give_up = None;
-                    } else if give_up.is_none() {
-                        give_up = Some(Instant::now() + IMAGE_WITHIN);
-                    }
-                    let is_new = blocking.as_ref().is_none_or(|known| known.reason != found.reason);
-                    let line = is_new.then(|| format!("the operator is not ready: {found}"));
-                    *blocking = Some(found);
-                    line
-                }
-                None => None,
-            },
-            Some(Err(error)) => Some(format!("the operator's pods cannot be watched: {error}")),
+        let found = match pod {
+            Some(Ok(pod)) => Blocking::of(&pod),
+            Some(Err(error)) => {
+                progress.say(Stage::Deploy, format!("the operator's pods cannot be watched: {error}"));
+                continue;
+            }
             // The watcher has no end; without it, the Deployment alone decides.
             None => std::future::pending().await,
         };
-        if let Some(line) = said {
-            progress.say(Stage::Deploy, line);
+        // A container that starts after all ends the patience's count: pulling was tried again, and went well.
+        let refused = found.as_ref().is_some_and(Blocking::is_image);
+        give_up = refused.then(|| give_up.unwrap_or_else(|| Instant::now() + IMAGE_WITHIN));
+        if let Some(found) = &found
+            && blocking.as_ref().is_none_or(|known| known.reason != found.reason)
+        {
+            progress.say(Stage::Deploy, format!("the operator is not ready: {found}"));
         }
+        *blocking = found;
     }
 }
 

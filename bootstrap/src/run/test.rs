@@ -27,12 +27,13 @@ const LOST_WITHIN: Duration = Duration::from_mins(5);
 pub async fn test(
     client: &Client,
     e2etest: &E2ETest,
+    invocation: &str,
     progress: &Progress,
     seen: &mut Option<E2ETest>,
 ) -> Result<((), Figures), Failure> {
     let api: Api<E2ETest> = Api::all(client.clone());
     let name = e2etest.metadata.name.clone().unwrap_or_default();
-    *seen = Some(create(client, e2etest, progress).await?);
+    *seen = Some(create(client, e2etest, invocation, progress).await?);
     let limit = e2etest.spec.timeout.get().map_err(|error| Failure::usage(error.to_string()))?;
     follow(api, &name, Instant::now() + limit + GRACE, progress, seen).await.map(|()| ((), Figures::new()))
 }
@@ -50,6 +51,10 @@ async fn follow(
     let mut lost_since = None;
     loop {
         let object = match timeout_at(deadline, events.try_next()).await {
+            Ok(Ok(Some(Some(object)))) if is_another(&object, seen.as_ref()) => {
+                let why = format!("E2ETest {name} was deleted, and another was made in its place");
+                return Err(Failure::infrastructure(why));
+            }
             Ok(Ok(Some(Some(object)))) => object,
             Ok(Ok(Some(None))) => return Err(Failure::infrastructure(format!("E2ETest {name} was deleted"))),
             Ok(Ok(None)) => {
@@ -91,6 +96,11 @@ async fn follow(
             return Ok(());
         }
     }
+}
+
+/// Whether an object of the same name is not the one that was created: its verdict is of another run.
+fn is_another(object: &E2ETest, created: Option<&E2ETest>) -> bool {
+    created.is_some_and(|created| created.metadata.uid != object.metadata.uid)
 }
 
 /// The verdict with its sentence, once the run is finished.
@@ -162,6 +172,19 @@ mod tests {
             verdict(&status("True", "False", "TestsFailed")),
             Some((RunReason::TestsFailed, "m".into()))
         );
+    }
+
+    #[test]
+    fn an_object_of_the_same_name_is_not_the_same_object() {
+        let of = |uid: &str| -> E2ETest {
+            serde_json::from_value(serde_json::json!({
+                "apiVersion": "e2e.kubeflow.org/v1alpha1", "kind": "E2ETest", "metadata": {"name": "a", "uid": uid},
+                "spec": {"targetNamespace": "ns", "tests": []},
+            }))
+            .unwrap()
+        };
+        assert!(is_another(&of("2"), Some(&of("1"))));
+        assert!(!is_another(&of("1"), Some(&of("1"))));
     }
 
     #[test]

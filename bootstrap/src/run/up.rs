@@ -96,8 +96,12 @@ pub async fn interruptible<T: Send + 'static>(
         outcome = &mut work => joined(outcome),
         stop = stops.stopped() => {
             cluster.interrupt();
-            // It removes what it made before it ends. That it was ended is no news; anything else it says is.
-            let said = joined(work.await).err().filter(|failure| failure.code != ExitCode::Cancelled);
+            // It removes what it made before it ends. That it was ended is no news; anything else it says is. What was
+            // done in spite of it is the caller's, whose next step ends at once.
+            let said = match joined(work.await) {
+                Ok(done) => return Ok(done),
+                Err(failure) => Some(failure).filter(|failure| failure.code != ExitCode::Cancelled),
+            };
             let more = said.map(|failure| format!("; {failure}")).unwrap_or_default();
             Err(Failure { message: format!("{}{more}", stop.message), ..stop })
         }

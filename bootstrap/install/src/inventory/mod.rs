@@ -8,7 +8,7 @@ use crds::inventory::InventoryObject;
 use kube::Client;
 
 pub use present::present;
-pub use store::{InventoryError, delete, read, record};
+pub use store::{InventoryError, claim, claimed_by, delete, forget, read, record};
 
 use crate::{
     apply::{Applied, ApplyError, ApplyOptions, Progress, apply},
@@ -36,8 +36,18 @@ pub enum RecordedError {
     Apply(#[from] ApplyError),
 }
 
-/// Applies a set as [`apply`] does, and keeps the inventory `name` of it: which objects are about to be made is written
-/// down first, their UIDs after.
+/// What became of a set.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Recorded {
+    /// What was applied; indices are of the objects that were not there.
+    pub applied: Applied,
+    /// What was there already, and was left as it is.
+    pub kept: Vec<Identity>,
+}
+
+/// Applies those objects of a set that are not there as [`apply`] does, and keeps the inventory `name` of the whole: which
+/// objects are about to be made is written down first, their UIDs after. What is there already is somebody's, and stays
+/// as it is.
 ///
 /// # Errors
 /// As [`apply`], and where the inventory cannot be read or written.
@@ -48,21 +58,30 @@ pub async fn apply_recorded(
     before: Before,
     options: &ApplyOptions,
     progress: &(dyn Fn(Progress<'_>) + Sync),
-) -> Result<Applied, RecordedError> {
+) -> Result<Recorded, RecordedError> {
     let order: Vec<usize> = waves(objects).into_iter().flat_map(|wave| wave.objects).collect();
-    let in_order = || order.iter().filter_map(|index| Some((*index, objects.get(*index)?)));
     let there = match before {
         Before::Empty => vec![false; objects.len()],
-        Before::Unknown => present(client, objects, options).await?,
+        Before::Unknown => {
+            let there = present(client, objects, options).await?;
+            // What this very invocation has made before is its own.
+            let known = read(client, name).await?.unwrap_or_default();
+            let made = |object: &Object| known.made(&entry(object.identity(), true, None));
+            objects.iter().zip(there).map(|(object, there)| there && !made(object)).collect()
+        }
     };
-    let made = |index: usize| there.get(index) == Some(&false);
-    let entries = in_order().map(|(index, object)| entry(object.identity(), made(index), None));
+    let in_order = order.iter().filter_map(|index| Some((objects.get(*index)?, *there.get(*index)?)));
+    let (kept, new): (Vec<_>, Vec<_>) = in_order.partition(|(_, there)| *there);
+    let entries = kept.iter().chain(&new).map(|(object, there)| entry(object.identity(), !there, None));
     record(client, name, entries.collect()).await?;
-    let applied = apply(client, objects, options, progress).await?;
-    let uid = |index: usize| applied.objects.iter().find(|taken| taken.index == index)?.uid.clone();
-    let entries = in_order().map(|(index, object)| entry(object.identity(), made(index), uid(index)));
+    let new: Vec<Object> = new.into_iter().map(|(object, _)| object.clone()).collect();
+    let applied = apply(client, &new, options, progress).await?;
+    let entries = applied
+        .objects
+        .iter()
+        .filter_map(|taken| Some(entry(new.get(taken.index)?.identity(), true, taken.uid.clone())));
     record(client, name, entries.collect()).await?;
-    Ok(applied)
+    Ok(Recorded { applied, kept: kept.into_iter().map(|(object, _)| object.identity().clone()).collect() })
 }
 
 /// What the inventory says of one object.

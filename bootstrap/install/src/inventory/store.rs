@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crds::{
-    inventory::{Inventory, InventoryObject, KEY},
+    inventory::{Inventory, InventoryObject, KEY, OPERATOR},
     names::{INSTALL_FIELD_MANAGER, SYSTEM_NAMESPACE, annotation, label},
 };
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -12,6 +12,8 @@ use kube::{
     api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
 };
 use tokio::time::timeout;
+
+use crate::found;
 
 /// How long one request may take.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -32,13 +34,53 @@ pub struct InventoryError {
 /// It cannot be read.
 pub async fn read(client: &Client, name: &str) -> Result<Option<Inventory>, InventoryError> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
-    let Some(stored) = answered(name, api.get_opt(name)).await? else { return Ok(None) };
-    let text = stored.data.as_ref().and_then(|data| data.get(KEY));
+    let Some(map) = answered(name, api.get_opt(name)).await? else { return Ok(None) };
+    let text = map.data.as_ref().and_then(|data| data.get(KEY));
     let text = text.ok_or_else(|| fails(name, format!("it has no key {KEY}")))?;
     Inventory::parse(text).map(Some).map_err(|reason| fails(name, reason))
 }
 
-/// Adds objects to the inventory of that name, which is made where it is missing, with its namespace.
+/// Claims a cluster for one invocation of `kfe2e`: the request that makes the inventory [`OPERATOR`] is the claim, so that
+/// of two only one can have it. Returns whether it is this invocation's.
+///
+/// # Errors
+/// The API server does not say.
+pub async fn claim(client: &Client, invocation: &str) -> Result<bool, InventoryError> {
+    let made_namespace = ensure_namespace(client, OPERATOR).await?;
+    let mut inventory = Inventory::default();
+    if made_namespace {
+        inventory.add([system_namespace()]);
+    }
+    let mut map = stored(OPERATOR, &inventory)?;
+    map.metadata.annotations = Some(BTreeMap::from([(annotation::INVOCATION.into(), invocation.into())]));
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
+    let params = PostParams { field_manager: Some(INSTALL_FIELD_MANAGER.into()), ..PostParams::default() };
+    let refused = match timeout(WITHIN, api.create(&params, &map)).await {
+        Ok(Ok(_)) => return Ok(true),
+        Ok(Err(kube::Error::Api(status))) if status.code == 409 => None,
+        // The answer may be what got lost.
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(no_answer()),
+    };
+    match (claimed_by(client).await?, refused) {
+        (Some(holder), _) if holder == invocation => Ok(true),
+        (_, None) => Ok(false),
+        (_, Some(reason)) => Err(fails(OPERATOR, reason)),
+    }
+}
+
+/// The invocation that claimed the cluster, if one did.
+///
+/// # Errors
+/// The API server does not say.
+pub async fn claimed_by(client: &Client) -> Result<Option<String>, InventoryError> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
+    let map = timeout(WITHIN, api.get(OPERATOR)).await.map_err(|_| fails(OPERATOR, no_answer()))?;
+    let map = found(map).map_err(|error| fails(OPERATOR, error.to_string()))?;
+    Ok(map.map(|map| map.annotations().get(annotation::INVOCATION).cloned().unwrap_or_default()))
+}
+
+/// Adds objects to the inventory of that name. Only the invocation that has claimed the cluster writes.
 ///
 /// # Errors
 /// It cannot be read or written.
@@ -47,21 +89,39 @@ pub async fn record(
     name: &str,
     objects: Vec<InventoryObject>,
 ) -> Result<(), InventoryError> {
-    let made_namespace = ensure_namespace(client, name).await?;
-    let mut inventory = read(client, name).await?.unwrap_or_default();
-    let known = inventory.clone();
-    inventory.add(objects);
-    if made_namespace {
-        // Asked whether it is there, the answer was yes: it is the one object that the record itself needs.
-        let is_system =
-            |object: &&mut InventoryObject| object.kind == "Namespace" && object.name == SYSTEM_NAMESPACE;
-        inventory.objects.iter_mut().filter(is_system).for_each(|object| object.made = true);
-    }
-    if inventory == known {
+    change(client, name, |inventory| inventory.add(objects)).await
+}
+
+/// Takes an object out of the inventory of that name again: it turned out to be somebody else's.
+///
+/// # Errors
+/// It cannot be read or written.
+pub async fn forget(client: &Client, name: &str, object: &InventoryObject) -> Result<(), InventoryError> {
+    change(client, name, |inventory| inventory.objects.retain(|known| !known.is_same(object))).await
+}
+
+async fn change(
+    client: &Client,
+    name: &str,
+    change: impl FnOnce(&mut Inventory),
+) -> Result<(), InventoryError> {
+    let known = read(client, name).await?;
+    let mut inventory = known.clone().unwrap_or_default();
+    change(&mut inventory);
+    if Some(&inventory) == known.as_ref() {
         return Ok(());
     }
-    let text = serde_json::to_string(&inventory).map_err(|error| fails(name, error.to_string()))?;
-    let map = ConfigMap {
+    let map = stored(name, &inventory)?;
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
+    let params = PatchParams::apply(INSTALL_FIELD_MANAGER).force();
+    let patch = Patch::Apply(&map);
+    answered(name, api.patch(name, &params, &patch)).await.map(drop)
+}
+
+/// The ConfigMap of an inventory.
+fn stored(name: &str, inventory: &Inventory) -> Result<ConfigMap, InventoryError> {
+    let text = serde_json::to_string(inventory).map_err(|error| fails(name, error.to_string()))?;
+    Ok(ConfigMap {
         metadata: ObjectMeta {
             name: Some(name.into()),
             labels: Some(BTreeMap::from([(label::MANAGED_BY.into(), label::MANAGED_BY_VALUE.into())])),
@@ -69,11 +129,19 @@ pub async fn record(
         },
         data: Some(BTreeMap::from([(KEY.into(), text)])),
         ..ConfigMap::default()
-    };
-    let api: Api<ConfigMap> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
-    let params = PatchParams::apply(INSTALL_FIELD_MANAGER);
-    let patch = Patch::Apply(&map);
-    answered(name, api.patch(name, &params, &patch)).await.map(drop)
+    })
+}
+
+/// The one object that the record itself needs: asked whether it is there, the answer is always yes.
+fn system_namespace() -> InventoryObject {
+    InventoryObject {
+        api_version: "v1".into(),
+        kind: "Namespace".into(),
+        namespace: None,
+        name: SYSTEM_NAMESPACE.into(),
+        uid: None,
+        made: true,
+    }
 }
 
 /// Deletes the inventory of that name, once nothing in it is left.

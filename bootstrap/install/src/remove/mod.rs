@@ -1,6 +1,7 @@
 //! Removes what an inventory says was made, in the reverse of the order in which it went in.
 
 mod class;
+mod foreign;
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use crds::{
     inventory::{Inventory, InventoryObject},
     names::INSTALL_FIELD_MANAGER,
 };
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, stream};
 use kube::{
     Api, Client, ResourceExt as _,
     api::{DeleteParams, DynamicObject, PartialObjectMeta, Preconditions},
@@ -16,6 +17,7 @@ use kube::{
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub use class::{Class, classes};
+use foreign::Ours;
 
 use crate::{
     apply::{ApplyError, ApplyOptions, discover},
@@ -26,6 +28,9 @@ use crate::{
 
 /// First and longest pause between two looks at what is being deleted.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// How long what is removed together may take: pods get their grace, controllers let go of what they hold.
+const CLASS_WITHIN: Duration = Duration::from_mins(3);
 
 /// Why something of an inventory is still there.
 #[derive(Debug, thiserror::Error)]
@@ -62,35 +67,89 @@ fn held(finalizers: &[String]) -> String {
     }
 }
 
-/// Deletes every object that the inventory says was made, and waits until it is gone. What was there before stays, and so
-/// does an object that was made anew by somebody else since. Twice is as good as once.
+/// What a removal came to.
+#[derive(Debug, Default)]
+pub struct Removed {
+    /// How many objects are gone that were there.
+    pub count: usize,
+    /// What stays for the sake of somebody else's objects, in one sentence each.
+    pub kept: Vec<String>,
+    /// What could not be removed.
+    pub failures: Vec<RemoveError>,
+}
+
+/// Deletes every object that the inventory says was made, and waits until it is gone. What was there before stays; so do an
+/// object that was made anew by somebody else since, a CRD with instances of somebody else, a namespace in which somebody
+/// else runs something. Twice is as good as once. A failure keeps nothing else from being removed.
 ///
 /// # Errors
-/// Names the object and why it is still there.
+/// The kinds of the inventory cannot be learnt; nothing is removed then.
 pub async fn remove(
     client: &Client,
     inventory: &Inventory,
     options: &ApplyOptions,
     progress: &mut (dyn FnMut(Class, usize) + Send),
-) -> Result<usize, RemoveError> {
+) -> Result<Removed, RemoveError> {
     let made: Vec<&InventoryObject> = inventory.objects.iter().filter(|object| object.made).collect();
     let mut resources = Resources::default();
     let objects: Vec<Identity> = made.iter().map(|object| identity(object)).collect();
     for api_version in unknown(&resources, &objects)? {
         discover(client, &api_version, &mut resources, options).await?;
     }
-    let mut removed = 0;
+    let ours = Ours::of(&made);
+    let mut removed = Removed::default();
     for (class, members) in classes(&made) {
         progress(class, members.len());
-        let deleted = stream::iter(members).map(|object| delete(client, object, &resources, options));
-        let deleted: Vec<Option<Deleting>> =
-            deleted.buffer_unordered(options.concurrency.max(1)).try_collect().await?;
-        for deleting in deleted.into_iter().flatten() {
-            removed += 1;
-            deleting.until_gone(options).await?;
+        // What holds one class for ever must not keep the others from going.
+        let deadline = options.deadline.min(Instant::now() + CLASS_WITHIN);
+        let options = ApplyOptions { deadline, ..options.clone() };
+        let (options, resources, ours) = (&options, &resources, &ours);
+        let asked = stream::iter(members).map(|object| async move {
+            delete_unless_needed(client, object, resources, ours, options).await
+        });
+        let asked: Vec<_> = asked.buffer_unordered(options.concurrency.max(1)).collect().await;
+        for outcome in asked {
+            match outcome {
+                Ok(Asked::Gone) => {}
+                Ok(Asked::Kept(sentence)) => removed.kept.push(sentence),
+                Ok(Asked::Deleting(deleting)) => match deleting.until_gone(options).await {
+                    Ok(()) => removed.count += 1,
+                    Err(error) => removed.failures.push(error),
+                },
+                Err(error) => removed.failures.push(error),
+            }
         }
     }
     Ok(removed)
+}
+
+/// What became of the request to remove one object.
+enum Asked {
+    /// It was not there, or it was not the one that was made.
+    Gone,
+    /// It stays.
+    Kept(String),
+    /// It is on its way.
+    Deleting(Box<Deleting>),
+}
+
+async fn delete_unless_needed(
+    client: &Client,
+    object: &InventoryObject,
+    resources: &Resources,
+    ours: &Ours,
+    options: &ApplyOptions,
+) -> Result<Asked, RemoveError> {
+    let place = identity(object).to_string();
+    let needed = timeout_at(options.deadline, foreign::kept_in(client, object, ours)).await;
+    let refused = |reason: String| RemoveError::Refused { object: place.clone(), reason };
+    let needed = needed.map_err(|_| refused("the API server did not answer".into()))?;
+    if let Some(other) = needed.map_err(|error| refused(error.to_string()))? {
+        return Ok(Asked::Kept(format!("{place} stays, as {other} needs it")));
+    }
+    Ok(delete(client, object, resources, options)
+        .await?
+        .map_or(Asked::Gone, |deleting| Asked::Deleting(Box::new(deleting))))
 }
 
 /// An object that is being deleted.

@@ -1,41 +1,61 @@
 //! Whether the user of an existing cluster may do there what a run does.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
+use bootstrap_install::resource::Resources;
+use crds::names::GROUP;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
 use kube::{Api, Client, api::PostParams};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, manifests};
 
 /// How long one question may take.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
 
-/// What a run does in every cluster: verb, API group and resource, in no namespace or any.
-const NEEDED: [(&str, &str, &str); 14] = [
-    ("create", "", "namespaces"),
-    ("create", "", "configmaps"),
-    ("create", "", "serviceaccounts"),
-    ("get", "", "pods/log"),
+/// Verb, API group and resource.
+type Right = (&'static str, String, String);
+
+/// What a run reads beside what it makes.
+const READ: [(&str, &str, &str); 5] = [
     ("list", "", "pods"),
+    ("get", "", "pods/log"),
     ("list", "", "events"),
-    ("create", "apps", "deployments"),
-    ("delete", "apps", "deployments"),
-    ("create", "apiextensions.k8s.io", "customresourcedefinitions"),
-    ("create", "rbac.authorization.k8s.io", "clusterroles"),
-    ("create", "rbac.authorization.k8s.io", "rolebindings"),
-    ("create", "admissionregistration.k8s.io", "validatingadmissionpolicies"),
-    ("create", "e2e.kubeflow.org", "e2etests"),
-    ("delete", "e2e.kubeflow.org", "e2etests"),
+    ("list", "batch", "jobs"),
+    ("list", "apps", "deployments"),
 ];
+
+/// What is made beside the operator's own objects.
+const MADE: [(&str, &str); 3] =
+    [("", "configmaps"), ("rbac.authorization.k8s.io", "rolebindings"), (GROUP, "e2etests")];
+
+/// Everything that a run does in every cluster: it makes, and removes again, whatever the operator consists of.
+fn needed() -> Result<Vec<Right>, Failure> {
+    let operator = manifests::operator().map_err(Failure::infrastructure)?;
+    let resources = Resources::of(&operator);
+    let mut kinds: BTreeSet<(String, String)> =
+        MADE.into_iter().map(|(group, resource)| (group.to_owned(), resource.to_owned())).collect();
+    for object in &operator {
+        let found =
+            resources.find(object.identity()).map_err(|error| Failure::infrastructure(error.to_string()))?;
+        kinds.extend(found.map(|resource| (object.identity().group.clone(), resource.plural)));
+    }
+    let read = READ.into_iter().map(|(verb, group, resource)| (verb, group.to_owned(), resource.to_owned()));
+    let verbs = ["create", "get", "patch", "delete"];
+    let made =
+        kinds.iter().flat_map(|(group, resource)| verbs.map(|verb| (verb, group.clone(), resource.clone())));
+    Ok(made.chain(read).collect())
+}
 
 /// Asks the API server for each right; the first that is missing is named.
 pub(super) async fn check(client: &Client, context: &str) -> Result<(), Failure> {
-    let asked =
-        stream::iter(NEEDED).map(|needed| async move { Ok((needed, allowed(client, needed).await?)) });
-    let answers: Vec<_> = asked.buffered(4).try_collect().await.map_err(|why: String| {
+    let asked = stream::iter(needed()?).map(|needed| async move {
+        let allowed = allowed(client, &needed).await?;
+        Ok((needed, allowed))
+    });
+    let answers: Vec<(Right, bool)> = asked.buffered(8).try_collect().await.map_err(|why: String| {
         Failure::infrastructure(format!("context {context}: the rights of its user cannot be read: {why}"))
     })?;
     let lacks = answers.into_iter().find(|(_, allowed)| !allowed);
@@ -47,16 +67,16 @@ pub(super) async fn check(client: &Client, context: &str) -> Result<(), Failure>
     })
 }
 
-async fn allowed(client: &Client, (verb, group, resource): (&str, &str, &str)) -> Result<bool, String> {
+async fn allowed(client: &Client, (verb, group, resource): &Right) -> Result<bool, String> {
     let (resource, subresource) = match resource.split_once('/') {
         Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
-        None => (resource, None),
+        None => (resource.as_str(), None),
     };
     let review = SelfSubjectAccessReview {
         spec: SelfSubjectAccessReviewSpec {
             resource_attributes: Some(ResourceAttributes {
-                verb: Some(verb.into()),
-                group: Some(group.into()),
+                verb: Some((*verb).into()),
+                group: Some(group.clone()),
                 resource: Some(resource.into()),
                 subresource,
                 ..ResourceAttributes::default()
