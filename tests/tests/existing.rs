@@ -286,7 +286,7 @@ async fn refusals(shared: Arc<Shared>) {
         (vec!["--kubeconfig", kubeconfig, "--context", "a"], 2, "it has powerless, expired, nobody"),
         (vec!["--kubeconfig", kubeconfig, "--context", "nobody"], 4, "cannot be reached: Connection refused"),
         (vec!["--kubeconfig", kubeconfig, "--context", "expired"], 4, "may have expired"),
-        (vec!["--kubeconfig", kubeconfig, "--context", "powerless"], 4, "its user may not create namespaces"),
+        (vec!["--kubeconfig", kubeconfig, "--context", "powerless"], 4, "its user may not create configmaps"),
         (
             vec!["--kubeconfig", kubeconfig, "--context", "powerless", "--images", layout],
             2,
