@@ -20,8 +20,8 @@ const REMOVE_WITHIN: Duration = Duration::from_mins(10);
 const READY_WITHIN: Duration = Duration::from_mins(10);
 /// How long one addon may take: some wait for their pods, whose images are pulled.
 const ENABLE_WITHIN: Duration = Duration::from_mins(15);
-/// How long the report may take.
-const INSPECT_WITHIN: Duration = Duration::from_mins(5);
+/// How long the report may take: less than the two minutes that a run gives each kind of evidence.
+const INSPECT_WITHIN: Duration = Duration::from_secs(100);
 /// How long importing the images of one layout may take.
 const IMPORT_WITHIN: Duration = Duration::from_mins(15);
 

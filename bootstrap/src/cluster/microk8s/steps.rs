@@ -165,6 +165,11 @@ mod tests {
     }
 
     #[test]
+    fn the_report_ends_before_a_run_stops_waiting_for_it() {
+        assert!(Call::inspect().limit < std::time::Duration::from_mins(2));
+    }
+
+    #[test]
     fn readiness_is_in_the_words() {
         ready("microk8s is running\nhigh-availability: no\n").unwrap();
         let error =
