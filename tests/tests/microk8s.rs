@@ -1,28 +1,28 @@
 //! `--cluster microk8s` against stand-ins of `snap` and `microk8s`: what is called, and that what was there stays. The
 //! API server behind the stand-in is real, an embedded cluster's.
 
+#[path = "microk8s/ours_or_theirs.rs"]
+mod ours_or_theirs;
+#[path = "microk8s/stand_in.rs"]
+mod stand_in;
+
 use std::{
-    env, fs,
+    fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::ExitCode,
     sync::Arc,
     time::Duration,
 };
 
 use e2e_tests::{
     cluster::{Cluster, Shared},
-    program::{Ended, Running, checkout, image_folders, kfe2e, start_command, test_image},
+    program::{checkout, image_folders, start_command, test_image},
     trials::{plain, run, runtime, trial},
 };
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-
-/// How long a command may take; nothing is downloaded and nothing starts.
-const LIMIT: Duration = Duration::from_secs(60);
+use stand_in::{DOWN, LIMIT, StandIn, UP};
 
 /// How long a whole run may take on a busy machine.
 const RUN_WITHIN: Duration = Duration::from_secs(300);
@@ -32,9 +32,15 @@ fn main() -> ExitCode {
     let trials = vec![
         trial("a cluster is made, joined, loaded and removed", &runtime, &shared, whole_life),
         trial("a run ends succeeded, with microk8s' own report", &runtime, &shared, whole_run),
-        plain("a microk8s that was there is left as it is", foreign),
-        plain("down after sigkill removes what was ours, at every call", killed),
-        plain("sigint ends an up with exit 130 and leaves nothing", interrupted),
+        plain("a microk8s that was there is left as it is", ours_or_theirs::foreign),
+        plain(
+            "one that somebody installs after a kill is left as it is",
+            ours_or_theirs::installed_after_a_kill,
+        ),
+        plain("one that somebody installs in place of ours is left as it is", ours_or_theirs::reinstalled),
+        plain("one that somebody installs at the same time is left as it is", ours_or_theirs::overtaken),
+        plain("down after sigkill removes what was ours, at every call", ours_or_theirs::killed),
+        plain("sigint ends an up with exit 130 and leaves nothing", ours_or_theirs::interrupted),
         plain("two at once do not disturb each other", two_at_once),
         plain("a failed addon ends an up with exit 4, a report, and leaves nothing", failed_addon),
         plain("a microk8s that does not become ready is said to be so", never_ready),
@@ -42,76 +48,6 @@ fn main() -> ExitCode {
     ];
     run(trials, || shared.remove())
 }
-
-/// The stand-ins with their state, and a state folder of kfe2e's own.
-struct StandIn {
-    folder: tempfile::TempDir,
-}
-
-impl StandIn {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
-    }
-
-    fn lines(&self, name: &str) -> Vec<String> {
-        let text = fs::read_to_string(self.path(name)).unwrap_or_default();
-        text.lines().map(Into::into).collect()
-    }
-
-    /// The calls that change something, or wait.
-    fn calls(&self) -> Vec<String> {
-        let mut calls = self.lines("calls");
-        calls.retain(|call| !["snap list --all microk8s", "snap changes microk8s"].contains(&call.as_str()));
-        calls
-    }
-
-    /// Everything of ours that is left.
-    fn left(&self) -> Vec<&str> {
-        let record = "state/kfe2e/microk8s/ours/record.json";
-        let mut left = vec!["installed", "addons", "images", record];
-        left.retain(|name| self.path(name).exists());
-        left
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut path = checkout().join("tests/stand-ins/microk8s").into_os_string();
-        path.push(":");
-        path.push(env::var_os("PATH").unwrap());
-        let mut command = Command::new(kfe2e());
-        command.args(arguments).args(["--cluster", "microk8s"]);
-        command.env("PATH", path).env("PYTHONDONTWRITEBYTECODE", "1");
-        command.env("KFE2E_STAND_IN", self.folder.path()).env("XDG_STATE_HOME", self.path("state"));
-        command
-    }
-
-    fn start(&self, arguments: &[&str]) -> Running {
-        start_command(&mut self.command(arguments), format!("kfe2e {}", arguments.join(" ")))
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ended {
-        self.start(arguments).wait(LIMIT)
-    }
-
-    /// Ends the call that hangs: it outlives a killed `kfe2e`, as a real one would.
-    fn end_hanging(&self) {
-        let pid: i32 = self.lines("hanging")[0].parse().unwrap();
-        // `kfe2e` may have ended it already.
-        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        fs::remove_file(self.path("hanging")).unwrap();
-        fs::remove_file(self.path("hang")).unwrap();
-    }
-}
-
-const UP: [&str; 3] = ["up", "--name", "ours"];
-const DOWN: [&str; 3] = ["down", "--name", "ours"];
 
 /// A small layout with one image.
 fn layout(folder: &Path) -> PathBuf {
@@ -157,7 +93,9 @@ async fn whole_life(shared: Arc<Shared>) {
     let up = [&UP[..], &["--output", "json", "--kubernetes-version", "1.34", "--images", layout]].concat();
     let ended = stand_in.run(&up).expect(0);
     let made = [
-        "snap install microk8s --classic --channel=1.34/stable",
+        "snap install microk8s --classic --channel=1.34/stable --no-wait",
+        "snap watch 1",
+        "snap refresh --hold microk8s",
         "microk8s status --wait-ready --timeout 600",
         "microk8s ctr images list",
         "microk8s ctr images import -",
@@ -200,70 +138,6 @@ async fn whole_life(shared: Arc<Shared>) {
     );
     stand_in.run(&DOWN).expect(0);
     assert_eq!(stand_in.calls().len(), 1);
-}
-
-fn foreign() {
-    let stand_in = StandIn::new();
-    stand_in.write("installed", "1.32/stable\n");
-    let refused = stand_in.run(&UP).expect(4);
-    assert!(refused.stderr.contains("on this machine already and not by kfe2e"), "{}", refused.stderr);
-    stand_in.run(&DOWN).expect(0);
-    assert_eq!((stand_in.calls(), stand_in.left()), (Vec::<String>::new(), vec!["installed"]));
-    // One that somebody installs right now.
-    fs::remove_file(stand_in.path("installed")).unwrap();
-    stand_in.write("changes", "1 Doing Install \"microk8s\" snap from \"1.32/stable\" channel\n");
-    stand_in.run(&UP).expect(4);
-    assert_eq!(stand_in.calls(), Vec::<String>::new());
-}
-
-fn killed() {
-    for call in [
-        "snap install",
-        "microk8s status",
-        "microk8s enable dns",
-        "microk8s enable metallb",
-        "microk8s config",
-    ] {
-        let stand_in = StandIn::new();
-        stand_in.write("hang", call);
-        let mut up = stand_in.start(&UP);
-        up.await_path(&stand_in.path("hanging"), LIMIT);
-        up.signal(Signal::SIGKILL);
-        stand_in.end_hanging();
-        up.wait(LIMIT);
-        assert!(stand_in.left().contains(&"state/kfe2e/microk8s/ours/record.json"), "{call}");
-        stand_in.run(&DOWN).expect(0);
-        assert_eq!(stand_in.left(), Vec::<&str>::new(), "{call}");
-    }
-    // In the midst of a removal.
-    let stand_in = StandIn::new();
-    stand_in.write("hang", "microk8s config");
-    let mut up = stand_in.start(&UP);
-    up.await_path(&stand_in.path("hanging"), LIMIT);
-    up.signal(Signal::SIGKILL);
-    stand_in.end_hanging();
-    up.wait(LIMIT);
-    stand_in.write("hang", "snap remove");
-    let mut down = stand_in.start(&DOWN);
-    down.await_path(&stand_in.path("hanging"), LIMIT);
-    down.signal(Signal::SIGKILL);
-    stand_in.end_hanging();
-    down.wait(LIMIT);
-    stand_in.run(&DOWN).expect(0);
-    assert_eq!(stand_in.left(), Vec::<&str>::new());
-}
-
-fn interrupted() {
-    for call in ["snap install", "microk8s enable ingress"] {
-        let stand_in = StandIn::new();
-        stand_in.write("hang", call);
-        let mut up = stand_in.start(&UP);
-        up.await_path(&stand_in.path("hanging"), LIMIT);
-        up.signal(Signal::SIGINT);
-        up.wait(LIMIT).expect(130);
-        assert_eq!(stand_in.left(), Vec::<&str>::new(), "{call}");
-        stand_in.end_hanging();
-    }
 }
 
 fn two_at_once() {

@@ -42,6 +42,22 @@ class State:
     def called(self, line):
         self.call = f"{self.program} {line}"
         self.append("calls", self.call)
+        for intrusion in self.lines("intrude"):
+            number, call = intrusion.split(" ", 1)
+            if self.call == call and self.lines("calls").count(call) == int(number):
+                self.install(self.spawn("Done", "1.32/stable"), "1.32/stable")
+
+    def changes(self):
+        return [line.split(" ", 2) for line in self.lines("changes")]
+
+    def spawn(self, status, channel):
+        """A change that installs the snap; its number is never given again."""
+        number = str(len(self.changes()) + 1)
+        self.append("changes", f'{number} {status} Install "microk8s" snap from "{channel}" channel')
+        return number
+
+    def install(self, number, channel):
+        self.write("installed", [channel, f"2026-11-23T10:{int(number):02}:00Z"])
 
     def fails(self):
         return any(self.call.startswith(beginning) for beginning in self.lines("fail"))

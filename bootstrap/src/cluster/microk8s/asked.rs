@@ -2,13 +2,41 @@
 
 use std::net::Ipv4Addr;
 
-use super::Microk8sArgs;
+use clap::Args;
 
 /// What Kubeflow's end-to-end test needs: names, volumes, a way in, load balancers' addresses, roles.
 const ADDONS: [&str; 5] = ["dns", "hostpath-storage", "ingress", "metallb", "rbac"];
 
 /// Addresses of a network of its own, as the documentation of MicroK8s and Juju has them.
 const METALLB_ADDRESSES: &str = "10.64.140.43-10.64.140.49";
+
+/// Flags of `--cluster microk8s`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "With --cluster microk8s")]
+pub struct Microk8sArgs {
+    /// Channel of the snap, such as 1.34/stable [default: that of --kubernetes-version, else latest/stable].
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Option<String>,
+    /// Addons to enable, separated by commas [default: dns,hostpath-storage,ingress,metallb,rbac].
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub addons: Vec<String>,
+    /// Addresses for the addon metallb [default: 10.64.140.43-10.64.140.49].
+    #[arg(long, value_name = "FROM-TO")]
+    pub metallb_addresses: Option<String>,
+}
+
+impl Microk8sArgs {
+    /// The first flag that was given.
+    pub fn given(&self) -> Option<&'static str> {
+        [
+            ("--channel", self.channel.is_some()),
+            ("--addons", !self.addons.is_empty()),
+            ("--metallb-addresses", self.metallb_addresses.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(flag, given)| given.then_some(flag))
+    }
+}
 
 /// The snap's channel and the addons, as `snap` and `microk8s` take them.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,5 +1,7 @@
 //! What snapd says about the snap.
 
+use serde::{Deserialize, Serialize};
+
 use super::command::Call;
 use crate::tool::{Cancel, Ended, ToolError};
 
@@ -8,17 +10,53 @@ use crate::tool::{Cancel, Ended, ToolError};
 pub(super) struct Snap {
     /// Whether any revision of it is installed.
     pub(super) installed: bool,
-    /// What is being done with it.
+    /// Which installation it is; `None` when snapd does not say, as for a disabled snap.
+    pub(super) identity: Option<Identity>,
+    /// What was and is done with it, the newest last.
     pub(super) changes: Vec<Change>,
 }
 
-/// A change of snapd's that has not ended.
+/// What tells one installation of the snap from another.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Identity {
+    /// Its revision.
+    pub(super) revision: String,
+    /// When this revision was installed.
+    pub(super) since: String,
+}
+
+/// A change of snapd's.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Change {
-    /// Its number.
+    /// Its number, which snapd never gives again.
     pub(super) id: String,
-    /// Whether it installs the snap.
-    pub(super) installs: bool,
+    /// What it does.
+    pub(super) kind: Kind,
+    /// How far it is.
+    pub(super) status: Status,
+}
+
+/// What a change does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    /// It installs the snap.
+    Install,
+    /// It removes the snap.
+    Remove,
+    /// Something else, such as a refresh.
+    Other,
+}
+
+/// How far a change is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Status {
+    /// It has not ended.
+    UnderWay,
+    /// It has done its work.
+    Done,
+    /// It has ended, and what it did is undone.
+    CameToNothing,
 }
 
 /// Looks at the snap.
@@ -26,7 +64,25 @@ pub(super) fn look(cancel: &Cancel) -> Result<Snap, ToolError> {
     // In this order: an installation that ends between the two is seen as installed.
     let changes = Call::changes().tool().cancelled_by(cancel).ended()?;
     let list = Call::list().tool().cancelled_by(cancel).ended()?;
-    Ok(Snap { installed: installed(list)?, changes: under_way(changes)? })
+    let mut snap = Snap { installed: installed(list)?, identity: None, changes: all_changes(changes)? };
+    if snap.installed {
+        snap.identity = identity(&Call::info().tool().cancelled_by(cancel).ended()?.stdout);
+    }
+    Ok(snap)
+}
+
+/// The number of the change that `snap install --no-wait` has begun; `None` when it prints none, since the snap is
+/// installed already.
+pub(super) fn begun(said: &str) -> Option<&str> {
+    let said = said.trim();
+    (!said.is_empty() && said.bytes().all(|byte| byte.is_ascii_digit())).then_some(said)
+}
+
+/// What `snap info` says of the installed snap. Its description is indented, the keys are not.
+fn identity(said: &str) -> Option<Identity> {
+    let value = |key: &str| said.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+    let revision = value("installed:")?.split_once('(')?.1.split_once(')')?.0;
+    Some(Identity { revision: revision.to_owned(), since: value("refresh-date:")?.to_owned() })
 }
 
 /// Whether `snap list` lists it.
@@ -40,8 +96,8 @@ fn installed(list: Ended) -> Result<bool, ToolError> {
     Ok(said.lines().any(|line| line.split_whitespace().next() == Some("microk8s")))
 }
 
-/// The changes of `snap changes` that have not ended: ID, STATUS and, in words of varying number, when and what.
-fn under_way(changes: Ended) -> Result<Vec<Change>, ToolError> {
+/// The changes of `snap changes`: ID, STATUS and, in words of varying number, when and what.
+fn all_changes(changes: Ended) -> Result<Vec<Change>, ToolError> {
     if changes.stderr.contains("no changes found") {
         return Ok(Vec::new());
     }
@@ -52,8 +108,23 @@ fn under_way(changes: Ended) -> Result<Vec<Change>, ToolError> {
 fn change(line: &str) -> Option<Change> {
     let mut words = line.split_whitespace();
     let (id, status) = (words.next()?, words.next()?);
-    let ended = ["Done", "Undone", "Hold", "Error"].contains(&status);
-    (!ended).then(|| Change { id: id.to_owned(), installs: line.contains("Install \"microk8s\"") })
+    // Of one snap, or of several at once.
+    let does = |verb: &str| {
+        line.contains(&format!("{verb} \"microk8s\"")) || line.contains(&format!("{verb} snaps \""))
+    };
+    Some(Change {
+        id: id.to_owned(),
+        kind: match () {
+            () if does("Install") => Kind::Install,
+            () if does("Remove") => Kind::Remove,
+            () => Kind::Other,
+        },
+        status: match status {
+            "Done" => Status::Done,
+            "Undone" | "Hold" | "Error" => Status::CameToNothing,
+            _ => Status::UnderWay,
+        },
+    })
 }
 
 #[cfg(test)]
@@ -84,15 +155,42 @@ mod tests {
     }
 
     #[test]
-    fn only_what_has_not_ended_is_under_way() {
+    fn every_change_is_read() {
         let table = "ID   Status  Spawn                   Ready                   Summary\n\
                      4    Error   yesterday at 21:20 CST  yesterday at 21:31 CST  Install \"microk8s\" snap\n\
                      5    Done    2 days ago, at 09:55 UTC  today at 07:13 UTC  Remove \"microk8s\" snap\n\
                      6    Doing   today at 22:36 CST      -  Install \"microk8s\" snap from \"1.34/stable\" channel\n\
-                     7    Undoing today at 22:36 CST      -  Remove \"microk8s\" snap\n\n";
-        let change = |id: &str, installs| Change { id: id.into(), installs };
-        assert_eq!(under_way(ended(true, table, "")).unwrap(), [change("6", true), change("7", false)]);
-        assert_eq!(under_way(ended(true, "", "no changes found\n")).unwrap(), []);
-        assert_eq!(under_way(ended(false, "", "error: no changes found\n")).unwrap(), []);
+                     7    Undoing today at 22:36 CST      -  Refresh \"microk8s\" snap\n\
+                     8    Done    today at 22:36 CST      today at 22:37 CST  Install snaps \"microk8s\", \"juju\"\n\n";
+        let change = |id: &str, kind, status| Change { id: id.into(), kind, status };
+        let read = [
+            change("4", Kind::Install, Status::CameToNothing),
+            change("5", Kind::Remove, Status::Done),
+            change("6", Kind::Install, Status::UnderWay),
+            change("7", Kind::Other, Status::UnderWay),
+            change("8", Kind::Install, Status::Done),
+        ];
+        assert_eq!(all_changes(ended(true, table, "")).unwrap(), read);
+        assert_eq!(all_changes(ended(true, "", "no changes found\n")).unwrap(), []);
+        assert_eq!(all_changes(ended(false, "", "error: no changes found\n")).unwrap(), []);
+    }
+
+    #[test]
+    fn a_begun_change_has_a_number() {
+        assert_eq!(begun("42\n"), Some("42"));
+        assert_eq!((begun(""), begun("microk8s v1.34.1 installed\n")), (None, None));
+    }
+
+    #[test]
+    fn an_installation_is_told_by_revision_and_time() {
+        let said = "name:      microk8s\nsummary:   Kubernetes for workstations and appliances\n\
+                    description: |\n  installed: (1) is not a key here.\nsnap-id:      EaXqgt1lyCaxKaQCU349mlodBkDCXRcg\n\
+                    tracking:     1.34/stable\nrefresh-date: 2026-11-23T10:01:00Z\nchannels:\n  \
+                    1.34/stable:      v1.34.2 2026-11-20T09:00:00Z (8412) 180MB classic\n\
+                    installed:          v1.34.1            (8398) 180MB classic\n";
+        let identity_of = |said: &str| identity(said).map(|found| (found.revision, found.since));
+        assert_eq!(identity_of(said), Some(("8398".to_owned(), "2026-11-23T10:01:00Z".to_owned())));
+        assert_eq!(identity_of(&said.replace("refresh-date", "hold")), None);
+        assert_eq!(identity_of("name: microk8s\n"), None);
     }
 }

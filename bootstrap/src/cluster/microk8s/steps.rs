@@ -1,13 +1,18 @@
 //! What to do next, from what was asked and what is there. There is no I/O here.
 
-use super::{asked::Asked, command::Call, snapd::Snap};
+use super::{
+    asked::Asked,
+    command::Call,
+    owner::{Recorded, Whose, whose},
+    snapd::Snap,
+};
 use crate::failure::Failure;
 
 /// What is there before a cluster is made.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Facts {
-    /// Channel in our record of this name.
-    pub(super) recorded: Option<String>,
+    /// Our record of this name.
+    pub(super) recorded: Option<Recorded>,
     /// Names of our other records.
     pub(super) others: Vec<String>,
     /// The snap.
@@ -34,54 +39,42 @@ pub(super) fn start(name: &str, asked: &Asked, must_be_new: bool, facts: &Facts)
              `kfe2e down --cluster microk8s --name {other}`"
         )));
     }
+    let down = format!("`kfe2e down --cluster microk8s --name {name}`");
+    let whose = whose(facts.recorded.as_ref(), &facts.snap);
     match &facts.recorded {
-        Some(_) if must_be_new => Err(Failure::infrastructure(format!(
-            "cluster `{name}` exists already: remove it with `kfe2e down --cluster microk8s --name {name}`"
+        Some(_) if whose == Whose::Theirs => Err(Failure::infrastructure(format!(
+            "the snap microk8s is not the one that kfe2e installed for cluster `{name}`, so it is left alone: drop \
+             the record of that cluster with {down}"
         ))),
-        Some(channel) if asked.channel_named && *channel != asked.channel => {
+        Some(_) if whose == Whose::Unclear => Err(Failure::infrastructure(format!(
+            "whether the snap microk8s is that of cluster `{name}` cannot be told: {down} says what to do"
+        ))),
+        Some(_) if must_be_new => {
+            Err(Failure::infrastructure(format!("cluster `{name}` exists already: remove it with {down}")))
+        }
+        Some(Recorded { channel, .. }) if asked.channel_named && *channel != asked.channel => {
             Err(Failure::infrastructure(format!(
-                "cluster `{name}` is from channel {channel}, not {}: remove it with `kfe2e down --cluster microk8s \
-                 --name {name}`",
+                "cluster `{name}` is from channel {channel}, not {}: remove it with {down}",
                 asked.channel
             )))
         }
-        Some(channel) => Ok(Start::Join { channel: channel.clone() }),
-        None if facts.snap.installed || !facts.snap.changes.is_empty() => Err(Failure::infrastructure(
+        Some(Recorded { channel, .. }) => Ok(Start::Join { channel: channel.clone() }),
+        None if whose == Whose::Absent => Ok(Start::Install),
+        None => Err(Failure::infrastructure(
             "the snap microk8s is on this machine already and not by kfe2e: use it with --cluster existing and its \
              `microk8s config`, or remove it yourself",
         )),
-        None => Ok(Start::Install),
     }
 }
 
-/// The next step towards an installed snap that is ours.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Making {
-    /// Wait for what snapd does with it already.
-    Await(Call),
-    /// Install it.
-    Install,
-    /// It is installed.
-    Done,
-}
-
-/// The next step towards an installed snap that is ours.
-pub(super) fn making(snap: &Snap) -> Making {
-    match snap.changes.first() {
-        Some(change) => Making::Await(Call::watch(&change.id)),
-        None if snap.installed => Making::Done,
-        None => Making::Install,
-    }
-}
-
-/// The next calls towards no snap at all; none when that is reached. snapd goes on with an installation whose caller
-/// has died, and refuses to remove the snap meanwhile.
-pub(super) fn removing(snap: &Snap) -> Vec<Call> {
-    match snap.changes.first() {
-        Some(change) if change.installs => vec![Call::abort(&change.id), Call::watch(&change.id)],
-        Some(change) => vec![Call::watch(&change.id)],
-        None if snap.installed => vec![Call::remove()],
-        None => Vec::new(),
+/// The next calls towards no snap at all; `None` when there is nothing of ours to remove, or it cannot be told whether
+/// there is. snapd goes on with an installation whose caller has died, and refuses to remove the snap meanwhile.
+pub(super) fn removing(whose: &Whose) -> Option<Vec<Call>> {
+    match whose {
+        Whose::Installing(change) => Some(vec![Call::abort(change), Call::watch(change)]),
+        Whose::Changing(change) => Some(vec![Call::watch(change)]),
+        Whose::Ours => Some(vec![Call::remove()]),
+        Whose::Absent | Whose::Theirs | Whose::Unclear => None,
     }
 }
 
@@ -97,7 +90,10 @@ pub(super) fn ready(said: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::microk8s::{Microk8sArgs, snapd::Change};
+    use crate::cluster::microk8s::{
+        Microk8sArgs,
+        snapd::{Change, Kind, Status},
+    };
 
     fn asked(channel: Option<&str>) -> Asked {
         let args = Microk8sArgs { channel: channel.map(str::to_owned), ..Microk8sArgs::default() };
@@ -115,40 +111,48 @@ mod tests {
         };
         let (any, nothing) = (asked(None), Facts::default());
         assert_eq!(start(&any, true, &nothing).unwrap(), Start::Install);
-        let installed = Snap { installed: true, changes: Vec::new() };
+        let installed = Snap { installed: true, ..Snap::default() };
         let foreign = Facts { snap: installed.clone(), ..Facts::default() };
         assert!(start(&any, false, &foreign).unwrap_err().contains("not by kfe2e"));
-        let change = Change { id: "7".into(), installs: true };
-        let under_way = Facts { snap: Snap { installed: false, changes: vec![change] }, ..Facts::default() };
-        assert!(start(&any, false, &under_way).unwrap_err().contains("not by kfe2e"));
+        let change = |status| Change { id: "7".into(), kind: Kind::Install, status };
+        let under_way = Snap { changes: vec![change(Status::UnderWay)], ..Snap::default() };
+        let foreign = Facts { snap: under_way, ..Facts::default() };
+        assert!(start(&any, false, &foreign).unwrap_err().contains("not by kfe2e"));
         let other = Facts { others: vec!["b".into()], snap: installed.clone(), ..Facts::default() };
         assert!(start(&any, false, &other).unwrap_err().contains("it is the cluster `b`"));
-        let ours = Facts { recorded: Some("1.34/stable".into()), snap: installed, ..Facts::default() };
+        let recorded = |ours: Option<&str>| {
+            let snap = Snap { changes: vec![change(Status::Done)], ..installed.clone() };
+            let (channel, change) = ("1.34/stable".to_owned(), ours.map(str::to_owned));
+            let recorded = Some(Recorded { channel, change, installed: None });
+            Facts { recorded, snap, ..Facts::default() }
+        };
+        let ours = recorded(Some("7"));
         let join = Start::Join { channel: "1.34/stable".into() };
         assert_eq!(start(&any, false, &ours).unwrap(), join);
         assert_eq!(start(&asked(Some("1.34/stable")), false, &ours).unwrap(), join);
         assert!(start(&any, true, &ours).unwrap_err().contains("exists already"));
         assert!(start(&asked(Some("1.33/stable")), false, &ours).unwrap_err().contains("not 1.33/stable"));
+        assert!(start(&any, false, &recorded(Some("6"))).unwrap_err().contains("it is left alone"));
+        assert!(start(&any, false, &recorded(None)).unwrap_err().contains("cannot be told"));
     }
 
     #[test]
-    fn what_an_earlier_command_began_is_awaited_or_ended() {
-        let change = |installs| Change { id: "7".into(), installs };
-        let snap = |installed, changes: &[Change]| Snap { installed, changes: changes.to_vec() };
-        assert_eq!(making(&snap(false, &[])), Making::Install);
-        assert_eq!(making(&snap(false, &[change(true)])), Making::Await(Call::watch("7")));
-        assert_eq!(making(&snap(true, &[])), Making::Done);
-        assert_eq!(words(&removing(&snap(false, &[change(true)]))), ["abort 7", "watch 7"]);
-        assert_eq!(words(&removing(&snap(true, &[change(false)]))), ["watch 7"]);
-        assert_eq!(words(&removing(&snap(true, &[]))), ["remove --purge microk8s"]);
-        assert_eq!(removing(&snap(false, &[])), []);
+    fn only_what_is_ours_is_ended_or_removed() {
+        let removing = |whose| removing(&whose).map(|calls| words(&calls));
+        let calls = |calls: &[&str]| Some(calls.iter().map(|call| (*call).to_owned()).collect());
+        assert_eq!(removing(Whose::Installing("7".into())), calls(&["abort 7", "watch 7"]));
+        assert_eq!(removing(Whose::Changing("7".into())), calls(&["watch 7"]));
+        assert_eq!(removing(Whose::Ours), calls(&["remove --purge microk8s"]));
+        for whose in [Whose::Absent, Whose::Theirs, Whose::Unclear] {
+            assert_eq!(removing(whose), None);
+        }
     }
 
     #[test]
     fn the_calls_are_those_of_the_documentation() {
         assert_eq!(
             Call::install("1.34/stable").args,
-            ["install", "microk8s", "--classic", "--channel=1.34/stable"]
+            ["install", "microk8s", "--classic", "--channel=1.34/stable", "--no-wait"]
         );
         assert_eq!(Call::status().args, ["status", "--wait-ready", "--timeout", "600"]);
         let enabled: Vec<Call> = asked(None).addons.iter().map(|addon| Call::enable(addon)).collect();
