@@ -65,6 +65,7 @@ impl Cluster for Embedded {
             kubeconfig: up.kubeconfig,
             context: None,
             lasting: false,
+            local: true,
             figures: figures.collect::<BTreeMap<_, _>>(),
         })
     }

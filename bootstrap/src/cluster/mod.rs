@@ -97,6 +97,8 @@ pub struct Created {
     pub context: Option<String>,
     /// Whether it was there before, and stays: then only what is made in it is removed again.
     pub lasting: bool,
+    /// Whether it runs on this machine, or is reached as if it did: then no proxy knows the way to it.
+    pub local: bool,
     /// How long the parts took, in seconds by name.
     pub figures: BTreeMap<String, f64>,
 }

@@ -117,7 +117,7 @@ pub async fn client(created: &Created) -> Result<Client, Failure> {
         .await
         .map_err(|error| Failure::infrastructure(format!("{}: {error}", created.kubeconfig.display())))?;
     config.default_retry = false;
-    if !created.lasting {
+    if created.local {
         // A proxy of the environment knows the way out, not the way to a cluster on this machine.
         config.proxy_url = None;
     }

@@ -90,6 +90,7 @@ impl Cluster for Existing {
             kubeconfig: self.access.kubeconfig.clone(),
             context: Some(self.access.context.clone()),
             lasting: true,
+            local: false,
             figures: BTreeMap::new(),
         })
     }

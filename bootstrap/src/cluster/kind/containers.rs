@@ -1,5 +1,9 @@
 //! The nodes of a cluster as the container runtime has them: found by their label, whatever `kind` itself knows.
 
+use std::time::Duration;
+
+use jiff::{Timestamp, fmt::strtime};
+
 use super::engine::Engine;
 use crate::tool::ToolError;
 
@@ -19,6 +23,8 @@ pub(super) struct Container {
     pub(super) name: String,
     /// Such as `running`.
     pub(super) state: String,
+    /// When it was made, by its runtime's clock, to the second; `None` where the runtime says it in a way of its own.
+    pub(super) created: Option<Timestamp>,
     role: String,
 }
 
@@ -31,7 +37,8 @@ impl Container {
 
 /// The containers of a cluster, running or not, by name.
 pub(super) fn of_cluster(engine: &Engine, cluster: &str) -> Result<Vec<Container>, ToolError> {
-    let format = format!("{{{{.ID}}}}\t{{{{.Names}}}}\t{{{{.State}}}}\t{{{{.Label \"{ROLE}\"}}}}");
+    let format =
+        format!("{{{{.ID}}}}\t{{{{.Names}}}}\t{{{{.State}}}}\t{{{{.Label \"{ROLE}\"}}}}\t{{{{.CreatedAt}}}}");
     let label = format!("label={CLUSTER}={cluster}");
     engine
         .tool(["ps", "--all", "--no-trunc", "--filter", &label, "--format", &format])
@@ -48,6 +55,7 @@ pub(super) fn parse(list: &str) -> Vec<Container> {
             name: fields.next()?,
             state: fields.next()?.to_lowercase(),
             role: fields.next().unwrap_or_default(),
+            created: fields.next().and_then(|time| timestamp(&time)),
         })
     };
     let mut containers: Vec<_> = list.lines().filter_map(one).collect();
@@ -55,10 +63,17 @@ pub(super) fn parse(list: &str) -> Vec<Container> {
     containers
 }
 
+/// A time as both runtimes list it: `2026-11-23 16:20:01 +0000 UTC`, in the client's time zone, whose name says nothing
+/// beside its distance.
+fn timestamp(text: &str) -> Option<Timestamp> {
+    let parts: Vec<&str> = text.split(' ').take(3).collect();
+    strtime::parse("%Y-%m-%d %H:%M:%S%.f %z", parts.join(" ")).ok()?.to_timestamp().ok()
+}
+
 /// Removes containers with the volumes that were made for them alone. One that is gone already is what is wanted.
-pub(super) fn remove(engine: &Engine, containers: &[Container]) -> Result<(), ToolError> {
+pub(super) fn remove(engine: &Engine, containers: &[Container], limit: Duration) -> Result<(), ToolError> {
     let ids = containers.iter().map(|container| container.id.as_str());
-    match engine.tool(["rm", "--force", "--volumes"].into_iter().chain(ids)).run() {
+    match engine.tool(["rm", "--force", "--volumes"].into_iter().chain(ids)).within(limit).run() {
         Err(ToolError::Failed { stderr, .. }) if all_gone(&stderr) => Ok(()),
         outcome => outcome.map(drop),
     }
@@ -113,7 +128,8 @@ mod tests {
 
     #[test]
     fn a_listing_becomes_containers() {
-        let list = "b2\ta-worker\texited\tworker\na1\ta-control-plane\trunning\tcontrol-plane\n\
+        let list = "b2\ta-worker\texited\tworker\t2026-11-23 17:20:01 +0100 CET\n\
+                    a1\ta-control-plane\trunning\tcontrol-plane\t2026-11-23 16:20:00.5 +0000 UTC\n\
                     c3\ta-external-load-balancer\tRunning\texternal-load-balancer\n\n";
         let containers = parse(list);
         let names: Vec<_> = containers.iter().map(|container| container.name.as_str()).collect();
@@ -121,6 +137,9 @@ mod tests {
         let states: Vec<_> =
             containers.iter().map(|container| (container.state.as_str(), container.is_node())).collect();
         assert_eq!(states, [("running", true), ("running", false), ("exited", true)]);
+        let created: Vec<_> = containers.iter().map(|container| container.created).collect();
+        let time = |text: &str| Some(text.parse().unwrap());
+        assert_eq!(created, [time("2026-11-23T16:20:00.5Z"), None, time("2026-11-23T16:20:01Z")]);
         assert_eq!(parse(""), []);
     }
 

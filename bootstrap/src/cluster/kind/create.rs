@@ -1,7 +1,7 @@
 //! Making a cluster: recorded first, made by `kind`, watched until it can be used, removed again when that fails.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::PathBuf,
     thread,
@@ -9,12 +9,13 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
+use jiff::Timestamp;
 
 use super::{
     containers,
     engine::{Description, Engine},
     facts,
-    facts::Facts,
+    facts::{CREATE_LIMIT, Facts, SCHEMA_VERSION},
     kernel,
     load::Nodes,
     network,
@@ -30,8 +31,6 @@ use crate::{
 };
 use crds::ExitCode;
 
-/// How long `kind` may take; a node image of a gigabyte may have to be pulled.
-const CREATE_LIMIT: Duration = Duration::from_mins(20);
 /// How long a cluster that `kind` has made may take until it can be used.
 pub(super) const USABLE_WITHIN: Duration = Duration::from_mins(10);
 /// How often a thread is asked whether it has ended.
@@ -60,10 +59,10 @@ impl Maker<'_> {
     pub(super) fn make(&self, say: Say<'_>) -> anyhow::Result<Created> {
         let facts = self.write_down(say)?;
         match self.try_to_make(say) {
-            Ok(figures) => {
-                self.record.write(&Facts { complete: true, ..facts })?;
+            Ok((figures, containers)) => {
+                self.record.write(&Facts { complete: true, containers, ..facts })?;
                 let (kubeconfig, context) = access(self.record, &self.request.name);
-                Ok(Created { kubeconfig, context: Some(context), lasting: false, figures })
+                Ok(Created { kubeconfig, context: Some(context), lasting: false, local: true, figures })
             }
             Err(reason) => Err(self.give_up(&facts, reason, say)),
         }
@@ -73,12 +72,17 @@ impl Maker<'_> {
     fn write_down(&self, say: Say<'_>) -> anyhow::Result<Facts> {
         let _shared = facts::lock_shared(self.cancel)?;
         let others = facts::of_others(&self.request.name)?;
+        others.complaints().for_each(&mut *say);
+        let others = others.facts;
         let network = self.engine.network();
         let shares = |other: &&Facts| other.engine == self.engine;
         let mut facts = Facts {
+            schema_version: SCHEMA_VERSION,
             engine: self.engine.clone(),
             found: false,
+            begun: Timestamp::now() + self.description.ahead,
             complete: false,
+            containers: BTreeSet::new(),
             nodes: self.request.node_count(),
             image: self.request.image.clone(),
             network_is_ours: others.iter().find(shares).map_or_else(
@@ -101,7 +105,8 @@ impl Maker<'_> {
         Ok(facts)
     }
 
-    fn try_to_make(&self, say: Say<'_>) -> anyhow::Result<Figures> {
+    /// Returns how long the parts took, and the containers.
+    fn try_to_make(&self, say: Say<'_>) -> anyhow::Result<(Figures, BTreeSet<String>)> {
         let begin = Instant::now();
         let mut figures = Figures::new();
         let mut note = |name: &str| figures.insert(name.to_owned(), begin.elapsed().as_secs_f64());
@@ -114,7 +119,13 @@ impl Maker<'_> {
         stderr.map_err(|error| self.explain(error))?;
         let name = &self.request.name;
         let (kubeconfig, context) = access(self.record, name);
-        let created = Created { kubeconfig, context: Some(context), lasting: false, figures: Figures::new() };
+        let created = Created {
+            kubeconfig,
+            context: Some(context),
+            lasting: false,
+            local: true,
+            figures: Figures::new(),
+        };
         let containers = containers::of_cluster(&self.engine, name)?;
         let nodes = containers.iter().filter(|container| container.is_node()).count();
         if network::lift_limits(&created)? {
@@ -146,7 +157,7 @@ impl Maker<'_> {
         if !self.request.images.is_empty() {
             figures.insert("imageLoadSeconds".to_owned(), seconds);
         }
-        Ok(figures)
+        Ok((figures, containers.into_iter().map(|container| container.id).collect()))
     }
 
     /// Runs `kind create cluster`. It is told to leave everything where it fails: it would miss containers that are still
@@ -205,8 +216,16 @@ impl Maker<'_> {
         if !there || fs::create_dir_all(folder).is_err() {
             return String::new();
         }
-        // A node that does not run gives fewer logs, and an error that hides the first one.
-        let _fewer = self.program.export_logs(&self.engine, &self.request.name, folder);
-        format!("; the logs of its nodes are in {}", folder.display())
+        let exported = self.program.export_logs(&self.engine, &self.request.name, folder);
+        // A node that does not run gives fewer logs, and an error that would hide the first one.
+        let some = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+        match exported {
+            Ok(()) => format!("; the logs of its nodes are in {}", folder.display()),
+            Err(_) if some => format!("; what could be had of its nodes' logs is in {}", folder.display()),
+            Err(_) => {
+                let _empty = fs::remove_dir(folder);
+                "; its nodes gave no logs".to_owned()
+            }
+        }
     }
 }

@@ -11,23 +11,30 @@ pub(super) enum Existing {
     Leftovers,
     /// A whole cluster of ours.
     Ours,
-    /// A cluster of somebody else's.
+    /// A cluster of somebody else's. A record of ours that stands beside it is stale: what it stood for is gone.
     Foreign,
 }
 
 /// Judges the containers of a name.
 pub(super) fn judge(facts: Option<&Facts>, containers: &[Container]) -> Existing {
-    match facts {
-        Some(facts) if !facts.found => {
-            if facts.complete && !containers.is_empty() {
-                Existing::Ours
-            } else {
-                Existing::Leftovers
-            }
-        }
-        _ if containers.is_empty() => Existing::Nothing,
-        _ => Existing::Foreign,
+    let Some(facts) = facts.filter(|facts| !facts.found) else {
+        return if containers.is_empty() { Existing::Nothing } else { Existing::Foreign };
+    };
+    let ours = containers.iter().filter(|container| facts.made(container)).count();
+    match (facts.complete, ours) {
+        (true, 1..) => Existing::Ours,
+        // Somebody made theirs where ours was, or was to be.
+        (_, ours) if ours < containers.len() => Existing::Foreign,
+        _ => Existing::Leftovers,
     }
+}
+
+/// What is said of somebody else's cluster that has the name of one of ours.
+pub(super) fn replaced(name: &str) -> String {
+    format!(
+        "what kfe2e made of cluster `{name}` is gone, and its record goes too; the kind cluster of that name now is \
+         somebody else's and stays: `kind delete cluster --name {name}` removes it"
+    )
 }
 
 /// Why a cluster that is there is not used, if it is not.
@@ -82,9 +89,12 @@ mod tests {
 
     fn facts(found: bool, complete: bool) -> Facts {
         Facts {
+            schema_version: 1,
             engine: Engine::here(Runtime::Podman),
             found,
+            begun: "2026-11-23T16:20:00Z".parse().unwrap(),
             complete,
+            containers: ["1".to_owned()].into(),
             nodes: 1,
             image: Some("i:1".into()),
             network_is_ours: true,
@@ -108,7 +118,12 @@ mod tests {
 
     #[test]
     fn a_cluster_without_a_record_is_somebody_elses() {
-        let nodes = containers::parse("1\ta-control-plane\trunning\tcontrol-plane\n");
+        let one =
+            |id: &str, time: &str| format!("{id}\ta-{id}\trunning\tworker\t2026-11-23 {time} +0000 UTC\n");
+        let parse = |list: String| containers::parse(&list);
+        let nodes = parse(one("1", "16:20:07"));
+        let remade = parse(one("7", "17:50:00"));
+        let mixed = parse(one("1", "16:20:07") + &one("7", "17:50:00"));
         for (facts, containers, expected) in [
             (None, &[][..], Existing::Nothing),
             (None, &nodes[..], Existing::Foreign),
@@ -117,6 +132,11 @@ mod tests {
             (Some(facts(false, false)), &nodes[..], Existing::Leftovers),
             (Some(facts(false, true)), &[][..], Existing::Leftovers),
             (Some(facts(false, true)), &nodes[..], Existing::Ours),
+            (Some(facts(false, true)), &remade[..], Existing::Foreign),
+            (Some(facts(false, true)), &mixed[..], Existing::Ours),
+            (Some(facts(false, false)), &[][..], Existing::Leftovers),
+            (Some(facts(false, false)), &remade[..], Existing::Foreign),
+            (Some(facts(false, false)), &mixed[..], Existing::Foreign),
         ] {
             assert_eq!(judge(facts.as_ref(), containers), expected, "{facts:?}");
         }

@@ -1,15 +1,22 @@
 //! Using a cluster that is there: one of ours, or with `--reuse` one of somebody else's.
 
-use std::{collections::BTreeMap, fs, path::Path, sync::atomic::Ordering, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    time::Instant,
+};
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 
 use super::{
-    Kind, containers,
+    Kind,
+    containers::Container,
     create::{USABLE_WITHIN, access},
     engine::Engine,
     existing,
-    facts::Facts,
+    facts::{Facts, SCHEMA_VERSION},
     kernel,
     load::Nodes,
     network,
@@ -21,22 +28,25 @@ use crate::{
 };
 
 impl Kind {
-    /// Uses a cluster that is there.
+    /// Uses a cluster that is there, with these nodes.
     pub(super) fn join(
         &self,
         engine: &Engine,
         facts: Option<&Facts>,
+        nodes: &[Container],
         say: Say<'_>,
     ) -> anyhow::Result<Created> {
-        let nodes = containers::of_cluster(engine, self.name())?;
-        if let Some(reason) = existing::unfit(facts, &nodes, &self.request) {
+        if let Some(reason) = existing::unfit(facts, nodes, &self.request) {
             return Err(Failure::infrastructure(reason).into());
         }
         if facts.is_none() {
             self.record.write(&Facts {
+                schema_version: SCHEMA_VERSION,
                 engine: engine.clone(),
                 found: true,
+                begun: Timestamp::now(),
                 complete: true,
+                containers: BTreeSet::new(),
                 nodes: nodes.len(),
                 image: None,
                 network_is_ours: false,
@@ -46,21 +56,21 @@ impl Kind {
         let (kubeconfig, context) = access(&self.record, self.name());
         self.write_kubeconfig(engine, &kubeconfig, say)?;
         let lasting = self.request.reuse || facts.is_none();
-        let created = Created { kubeconfig, context: Some(context), lasting, figures: BTreeMap::new() };
+        let created =
+            Created { kubeconfig, context: Some(context), lasting, local: true, figures: BTreeMap::new() };
         if facts.is_some() {
             network::lift_limits(&created)?;
         }
         let count = nodes.iter().filter(|node| node.is_node()).count();
         usable::wait(&created, count, Instant::now(), USABLE_WITHIN, &self.cancel)?;
-        let into = Nodes { engine, cluster: self.name(), containers: &nodes, cancel: &self.cancel };
+        let into = Nodes { engine, cluster: self.name(), containers: nodes, cancel: &self.cancel };
         into.load(&self.request.images).context("loading images")?.into_iter().for_each(&mut *say);
-        self.lasting.store(lasting, Ordering::Relaxed);
         say(format!("cluster `{}` runs already and is used", self.name()));
         Ok(created)
     }
 
     /// Asks `kind` for the kubeconfig, and keeps it where its owner alone can read it.
-    fn write_kubeconfig(&self, engine: &Engine, place: &Path, say: Say<'_>) -> anyhow::Result<()> {
+    pub(super) fn write_kubeconfig(&self, engine: &Engine, place: &Path, say: Say<'_>) -> anyhow::Result<()> {
         use std::os::unix::fs::PermissionsExt as _;
         let text =
             Program::find(&self.fetching, say)?.tool(engine, self.name(), &["get", "kubeconfig"]).run()?;

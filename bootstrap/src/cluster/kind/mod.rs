@@ -26,7 +26,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::OnceLock,
 };
 
 use anyhow::Context as _;
@@ -35,6 +35,7 @@ use clap::Args;
 pub(crate) use runtime::Runtime;
 
 use self::{
+    containers::Container,
     create::{Maker, access},
     engine::Engine,
     existing::Existing,
@@ -80,8 +81,8 @@ pub struct Kind {
     cancel: Cancel,
     /// The same for what fetches programs.
     fetching: bootstrap_embedded::Cancel,
-    /// Whether this process found it running: then it stays when this process is done with it.
-    lasting: AtomicBool,
+    /// What [`Cluster::create`] of this process returned: whether it stays when this process is done with it.
+    lasting: OnceLock<bool>,
 }
 
 impl Kind {
@@ -92,7 +93,7 @@ impl Kind {
             record: Record::of(ClusterKind::Kind, &settings.name),
             cancel: Cancel::default(),
             fetching: bootstrap_embedded::Cancel::default(),
-            lasting: AtomicBool::new(false),
+            lasting: OnceLock::new(),
         })
     }
 
@@ -102,7 +103,7 @@ impl Kind {
 
     /// The record, and where the cluster's containers are or would be.
     fn recorded(&self) -> anyhow::Result<(Option<Facts>, Engine)> {
-        let facts: Option<Facts> = self.record.read()?;
+        let facts = Facts::read(&self.record)?;
         let engine = match &facts {
             Some(facts) => facts.engine.clone(),
             None => Engine::find()?.0,
@@ -119,24 +120,61 @@ impl Kind {
         Ok((facts, engine))
     }
 
+    /// Keeps in mind what becomes of the cluster.
+    fn decided(&self, created: Created) -> Created {
+        // A process makes one cluster once.
+        self.lasting.get_or_init(|| created.lasting);
+        created
+    }
+
+    /// The nodes of a cluster that is there and may be changed.
+    fn usable_nodes(&self, facts: Option<&Facts>, engine: &Engine) -> anyhow::Result<Vec<Container>> {
+        let nodes = containers::of_cluster(engine, self.name())?;
+        let found = existing::judge(facts, &nodes);
+        if let Some(reason) = existing::refusal(&found, &self.request) {
+            return Err(Failure::infrastructure(reason).into());
+        }
+        let missing = || {
+            let name = self.name();
+            Failure::infrastructure(format!(
+                "there is no kind cluster `{name}`: `kfe2e up --cluster kind --name {name}` makes one"
+            ))
+        };
+        match (found, facts) {
+            (Existing::Ours, Some(facts)) => Ok(nodes.into_iter().filter(|node| facts.made(node)).collect()),
+            (Existing::Foreign, _) => Ok(nodes),
+            _ => Err(missing().into()),
+        }
+    }
+
     /// Whether there are containers of this name, whoever made them.
     fn is_there(&self, engine: &Engine) -> Result<bool, Failure> {
         let found = containers::of_cluster(engine, self.name());
         found.map(|found| !found.is_empty()).map_err(|error| Failure::infrastructure(error.to_string()))
     }
 
+    /// Whether the cluster stays: as this process decided when it made or found it, else as the record says.
+    fn stays(&self, facts: Option<&Facts>) -> bool {
+        self.lasting.get().copied().unwrap_or_else(|| facts.is_some_and(|facts| facts.found))
+    }
+
     /// Of a cluster that stays, removes what was made in it.
     fn remove_what_was_made(
         &self,
         facts: Option<&Facts>,
-        engine: Option<&Engine>,
+        engine: &Engine,
         say: Say<'_>,
     ) -> anyhow::Result<()> {
-        let nodes = engine.map(|engine| containers::of_cluster(engine, self.name())).transpose()?;
-        if nodes.is_some_and(|nodes| !nodes.is_empty()) {
-            let (kubeconfig, context) = access(&self.record, self.name());
+        let (kubeconfig, context) = access(&self.record, self.name());
+        // Who never had a kubeconfig made nothing, and of a cluster that is gone all is gone.
+        if kubeconfig.is_file() && self.is_there(engine)? {
+            // Its owner may have made it anew since, with other keys.
+            self.write_kubeconfig(engine, &kubeconfig, say).with_context(|| {
+                let name = self.name();
+                format!("what kfe2e made in kind cluster `{name}` is removed when that answers: start it, or delete it")
+            })?;
             let figures = BTreeMap::new();
-            let created = Created { kubeconfig, context: Some(context), lasting: true, figures };
+            let created = Created { kubeconfig, context: Some(context), lasting: true, local: true, figures };
             block_on(async {
                 let client = client(&created).await?;
                 Box::pin(remove_made(&client, say)).await
@@ -177,13 +215,29 @@ impl Cluster for Kind {
     fn create(&self, say: Say<'_>) -> anyhow::Result<Created> {
         let _alone = facts::lock_cluster(&self.record, self.name(), &self.cancel, say)?;
         let (facts, engine) = self.recorded()?;
-        let found = existing::judge(facts.as_ref(), &containers::of_cluster(&engine, self.name())?);
+        let containers = containers::of_cluster(&engine, self.name())?;
+        let found = existing::judge(facts.as_ref(), &containers);
+        if let (Existing::Foreign, Some(stale)) = (&found, facts.as_ref().filter(|facts| !facts.found)) {
+            say(existing::replaced(self.name()));
+            remove::remove(&self.record, self.name(), stale, say)?;
+        }
         if let Some(reason) = existing::refusal(&found, &self.request) {
             return Err(Failure::infrastructure(reason).into());
         }
         match (found, &facts) {
-            (Existing::Ours, Some(facts)) => return self.join(&engine, Some(facts), say),
-            (Existing::Foreign, _) => return self.join(&engine, None, say),
+            (Existing::Ours, Some(facts)) => {
+                let ours: Vec<_> = containers.into_iter().filter(|container| facts.made(container)).collect();
+                return self.join(&engine, Some(facts), &ours, say).map(|created| self.decided(created));
+            }
+            (Existing::Foreign, _) => {
+                let fresh = !self.record.exists();
+                let joined = self.join(&engine, None, &containers, say);
+                if joined.is_err() && fresh {
+                    // Nothing was made in it.
+                    self.record.remove()?;
+                }
+                return joined.map(|created| self.decided(created));
+            }
             (Existing::Leftovers, Some(facts)) => {
                 say("removing what an interrupted attempt left".to_owned());
                 remove::remove(&self.record, self.name(), facts, say)?;
@@ -194,7 +248,8 @@ impl Cluster for Kind {
         let (engine, description) = Engine::find()?;
         let program = Program::find(&self.fetching, say)?;
         let (request, record, cancel) = (&self.request, &self.record, &self.cancel);
-        Maker { request, record, program, engine, description, cancel }.make(say)
+        let made = Maker { request, record, program, engine, description, cancel }.make(say)?;
+        Ok(self.decided(made))
     }
 
     fn interrupt(&self) {
@@ -203,13 +258,8 @@ impl Cluster for Kind {
     }
 
     fn load_images(&self, layouts: &[PathBuf], say: Say<'_>) -> anyhow::Result<()> {
-        let (_, engine) = self.recorded()?;
-        let nodes = containers::of_cluster(&engine, self.name())?;
-        if nodes.is_empty() {
-            let missing =
-                format!("there is no kind cluster `{}`: `kfe2e up --cluster kind` makes one", self.name());
-            return Err(Failure::infrastructure(missing).into());
-        }
+        let (facts, engine) = self.recorded()?;
+        let nodes = self.usable_nodes(facts.as_ref(), &engine)?;
         let into = Nodes { engine: &engine, cluster: self.name(), containers: &nodes, cancel: &self.cancel };
         into.load(layouts)?.into_iter().for_each(say);
         Ok(())
@@ -221,7 +271,11 @@ impl Cluster for Kind {
     }
 
     fn evidence(&self, folder: &Path) -> anyhow::Result<()> {
-        let (_, engine) = self.recorded()?;
+        let (facts, engine) = self.recorded()?;
+        if self.stays(facts.as_ref()) {
+            // Its logs are its owner's: they tell of more than this run.
+            return Ok(());
+        }
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         Program::find(&self.fetching, &mut |_| {})?.export_logs(&engine, self.name(), folder)?;
         Ok(())
@@ -235,16 +289,18 @@ impl Cluster for Kind {
             Err(_) if !self.record.exists() => (None, None),
             outcome => outcome.map(|(facts, engine)| (facts, Some(engine)))?,
         };
-        if self.lasting.load(Ordering::Relaxed)
-            || facts.as_ref().is_some_and(|facts| facts.found || self.request.reuse)
-        {
-            return self.remove_what_was_made(facts.as_ref(), engine.as_ref(), say);
-        }
-        if let Some(facts) = facts {
-            return remove::remove(&self.record, self.name(), &facts, say);
+        if let Some(engine) = engine.as_ref().filter(|_| self.stays(facts.as_ref())) {
+            return self.remove_what_was_made(facts.as_ref(), engine, say);
         }
         let containers = engine.map(|engine| containers::of_cluster(&engine, self.name())).transpose()?;
-        if containers.is_some_and(|containers| !containers.is_empty()) {
+        let containers = containers.unwrap_or_default();
+        if let Some(facts) = facts {
+            if existing::judge(Some(&facts), &containers) == Existing::Foreign {
+                say(existing::replaced(self.name()));
+            }
+            return remove::remove(&self.record, self.name(), &facts, say);
+        }
+        if !containers.is_empty() {
             let name = self.name();
             return Err(Failure::infrastructure(format!(
                 "kind cluster `{name}` was not made by kfe2e: remove it with `kind delete cluster --name {name}`"

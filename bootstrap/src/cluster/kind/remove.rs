@@ -8,19 +8,24 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{containers, engine::Engine, facts, facts::Facts, kernel, processes};
+use super::{
+    containers::{self, Container},
+    facts,
+    facts::Facts,
+    kernel, processes,
+};
 use crate::{
     cluster::{Record, Say},
-    tool::Cancel,
+    tool::{Cancel, ToolError},
 };
 
 /// How long programs that make the cluster may take to end.
 const PROCESSES_LIMIT: Duration = Duration::from_secs(30);
-/// How long removing containers may take.
+/// How long removing containers may take; one command removes those of all nodes.
 const CONTAINERS_LIMIT: Duration = Duration::from_mins(3);
 /// How long none must have appeared after an attempt that broke off: the runtime finishes what it was told to start when
-/// who told it is gone, and the container is listed only then.
-const CALM: Duration = Duration::from_secs(3);
+/// who told it is gone, and the container is listed only then, on a busy disk seconds later.
+const CALM: Duration = Duration::from_secs(10);
 /// How often containers are looked for meanwhile; each look starts a program.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -29,30 +34,38 @@ pub(super) fn remove(record: &Record, name: &str, known: &Facts, say: Say<'_>) -
     let engine = &known.engine;
     let ended = processes::end_all(name, PROCESSES_LIMIT)?;
     let broke_off = !known.complete || ended > 0;
-    sweep(engine, name, if broke_off { CALM } else { Duration::ZERO })?;
+    sweep(known, name, if broke_off { CALM } else { Duration::ZERO })?;
     let _shared = facts::lock_shared(&Cancel::default())?;
     let others = facts::of_others(name)?;
-    if known.network_is_ours && !others.iter().any(|other| other.engine == *engine) {
+    others.complaints().for_each(&mut *say);
+    if known.network_is_ours && !others.may_use(engine) {
         let network = engine.network();
         containers::remove_unused_network(engine, network).with_context(|| format!("network {network}"))?;
     }
-    if others.is_empty() {
+    if others.is_none() {
         kernel::restore(&known.raised).into_iter().for_each(say);
     }
     record.remove()
 }
 
-/// Removes the containers of the label until none has appeared for as long as `calm`.
-fn sweep(engine: &Engine, name: &str, calm: Duration) -> anyhow::Result<()> {
+/// The containers of the label that are ours.
+pub(super) fn made(known: &Facts, name: &str) -> Result<Vec<Container>, ToolError> {
+    let found = containers::of_cluster(&known.engine, name)?;
+    Ok(found.into_iter().filter(|container| known.made(container)).collect())
+}
+
+/// Removes what is ours of the containers of the label until none has appeared for as long as `calm`.
+fn sweep(known: &Facts, name: &str, calm: Duration) -> anyhow::Result<()> {
+    let engine = &known.engine;
     let begin = Instant::now();
     let mut last_seen = begin;
     loop {
-        let found = containers::of_cluster(engine, name)?;
+        let found = made(known, name)?;
         if found.is_empty() && last_seen.elapsed() >= calm {
             return Ok(());
         }
         if !found.is_empty() {
-            containers::remove(engine, &found)?;
+            containers::remove(engine, &found, CONTAINERS_LIMIT)?;
             last_seen = Instant::now();
         }
         if begin.elapsed() > CONTAINERS_LIMIT {

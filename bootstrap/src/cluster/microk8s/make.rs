@@ -50,6 +50,7 @@ impl Microk8s {
             kubeconfig: self.write_kubeconfig()?,
             context: None,
             lasting: false,
+            local: true,
             figures: BTreeMap::new(),
         };
         say("waiting for the default service account, the node and DNS".to_owned());
