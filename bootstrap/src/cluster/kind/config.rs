@@ -13,6 +13,19 @@ pub(super) struct Wanted<'a> {
     pub(super) cgroup_v1: bool,
 }
 
+/// What flags say that a configuration may say, too.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    /// Name of the cluster.
+    pub(super) name: &'a str,
+    /// Number of nodes.
+    pub(super) nodes: u8,
+    /// Version of Kubernetes.
+    pub(super) version: Option<&'a str>,
+    /// Image of all nodes.
+    pub(super) image: Option<&'a str>,
+}
+
 /// A configuration of the user's own.
 ///
 /// # Errors
@@ -35,7 +48,8 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
 }
 
 /// What of the request contradicts the user's own configuration, if anything.
-pub(super) fn contradiction(given: &Value, name: &str, nodes: u8, version: Option<&str>) -> Option<String> {
+pub(super) fn contradiction(given: &Value, asked: &Asked<'_>) -> Option<String> {
+    let Asked { name, nodes, version, image: wanted } = *asked;
     if let Some(other) = given.get("name").and_then(Value::as_str).filter(|other| *other != name) {
         return Some(format!("it names the cluster {other}, and --name is {name}: leave one of them out"));
     }
@@ -44,7 +58,12 @@ pub(super) fn contradiction(given: &Value, name: &str, nodes: u8, version: Optio
     if listed > 0 && nodes != 1 && usize::from(nodes) != listed {
         return Some(format!("it lists {listed} nodes, and --nodes is {nodes}: leave one of them out"));
     }
-    let image = nodes_of(given).iter().find_map(|node| node.get("image")?.as_str());
+    let image = images(given).find(|image| wanted != Some(*image));
+    if let (Some(image), Some(wanted)) = (image, wanted) {
+        return Some(format!(
+            "it names the node image {image}, and --kind-image is {wanted}: leave one of them out"
+        ));
+    }
     if let (Some(image), Some(version)) = (image, version) {
         return Some(format!(
             "it names the node image {image}, and --kubernetes-version is {version}: leave one of them out"
@@ -202,20 +221,30 @@ kubeadmConfigPatches:
     fn what_contradicts_the_request_is_named() {
         let given = parse(KUBEFLOW).unwrap();
         let named = parse("kind: Cluster\napiVersion: v\nname: b").unwrap();
-        assert_eq!(contradiction(&given, "a", 1, None), None);
-        assert_eq!(contradiction(&given, "a", 2, None), None);
-        assert_eq!(contradiction(&named, "b", 5, Some("1.36")), None);
-        for (config, nodes, version, reason) in [
-            (&named, 1, None, "it names the cluster b, and --name is a"),
-            (&given, 3, None, "it lists 2 nodes, and --nodes is 3"),
+        let a = Asked { name: "a", nodes: 1, version: None, image: None };
+        let v34 = Some("kindest/node:v1.34.0");
+        for (config, asked) in [
+            (&given, a),
+            (&given, Asked { nodes: 2, image: v34, ..a }),
+            (&named, Asked { name: "b", nodes: 5, version: Some("1.36"), image: Some("i:1") }),
+        ] {
+            assert_eq!(contradiction(config, &asked), None);
+        }
+        for (config, asked, reason) in [
+            (&named, a, "it names the cluster b, and --name is a"),
+            (&given, Asked { nodes: 3, ..a }, "it lists 2 nodes, and --nodes is 3"),
             (
                 &given,
-                1,
-                Some("1.36"),
+                Asked { version: Some("1.36"), ..a },
                 "it names the node image kindest/node:v1.34.0, and --kubernetes-version is 1.36",
             ),
+            (
+                &given,
+                Asked { image: Some("i:1"), ..a },
+                "it names the node image kindest/node:v1.34.0, and --kind-image is i:1",
+            ),
         ] {
-            assert!(contradiction(config, "a", nodes, version).unwrap().starts_with(reason));
+            assert!(contradiction(config, &asked).unwrap().starts_with(reason));
         }
     }
 

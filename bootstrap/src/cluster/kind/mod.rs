@@ -57,8 +57,8 @@ pub struct KindArgs {
     /// A kind configuration of your own, such as Kubeflow's; what Kubeflow needs is added where it says nothing.
     #[arg(long, value_name = "FILE")]
     pub kind_config: Option<PathBuf>,
-    /// Image of the nodes [default: kind's own for its version].
-    #[arg(long, value_name = "IMAGE", env = "KFE2E_KIND_IMAGE")]
+    /// Image of the nodes [default: that of KFE2E_KIND_IMAGE, else kind's own for its version].
+    #[arg(long, value_name = "IMAGE")]
     pub kind_image: Option<String>,
     /// Use the cluster of this name if it runs already: it stays, and only what is made in it is removed.
     #[arg(long)]
@@ -68,9 +68,13 @@ pub struct KindArgs {
 impl KindArgs {
     /// The first flag that was given.
     pub fn given(&self) -> Option<&'static str> {
-        [("--kind-config", self.kind_config.is_some()), ("--reuse", self.reuse)]
-            .into_iter()
-            .find_map(|(flag, given)| given.then_some(flag))
+        [
+            ("--kind-config", self.kind_config.is_some()),
+            ("--kind-image", self.kind_image.is_some()),
+            ("--reuse", self.reuse),
+        ]
+        .into_iter()
+        .find_map(|(flag, given)| given.then_some(flag))
     }
 }
 

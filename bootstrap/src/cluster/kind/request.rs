@@ -1,6 +1,6 @@
 //! What the flags ask for, checked as far as flags and files alone decide.
 
-use std::{fs, path::PathBuf};
+use std::{env, fs, path::PathBuf};
 
 use serde_json::Value;
 
@@ -9,6 +9,9 @@ use crate::{cluster::ClusterSettings, failure::Failure};
 
 /// More nodes than one machine is good for are a slip of the finger.
 const NODES: std::ops::RangeInclusive<u8> = 1..=16;
+
+/// The variable with the node image where no flag and no configuration names one.
+const IMAGE_VARIABLE: &str = "KFE2E_KIND_IMAGE";
 
 /// A cluster that is asked for.
 #[derive(Clone, Debug)]
@@ -46,19 +49,6 @@ impl Request {
             )));
         }
         let version = settings.kubernetes_version.as_deref();
-        let image = match (version, flags.kind_image.clone()) {
-            (Some(_), Some(image)) => {
-                return Err(Failure::usage(format!(
-                    "--kubernetes-version and the node image {image} (--kind-image, or KFE2E_KIND_IMAGE) both say which \
-                     Kubernetes it is: leave one of them out"
-                )));
-            }
-            (Some(version), None) => Some(node_images::image_for(version).map_err(Failure::usage)?),
-            (None, image) => image,
-        };
-        if let Some(image) = image.as_deref().filter(|image| bootstrap_image::normalize(image).is_err()) {
-            return Err(Failure::usage(format!("--kind-image `{image}` is no name of an image")));
-        }
         let config = match &flags.kind_config {
             None => None,
             Some(path) => {
@@ -66,12 +56,21 @@ impl Request {
                     |reason: String| Failure::usage(format!("--kind-config {}: {reason}", path.display()));
                 let text = fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
                 let given = config::parse(&text).map_err(refuse)?;
-                if let Some(reason) = config::contradiction(&given, &settings.name, settings.nodes, version) {
+                let asked = config::Asked {
+                    name: &settings.name,
+                    nodes: settings.nodes,
+                    version,
+                    image: flags.kind_image.as_deref(),
+                };
+                if let Some(reason) = config::contradiction(&given, &asked) {
                     return Err(refuse(reason));
                 }
                 Some(given)
             }
         };
+        let default = env::var(IMAGE_VARIABLE).ok().filter(|image| !image.is_empty());
+        let named = config.as_ref().is_some_and(|config| config::images(config).next().is_some());
+        let image = image(flags.kind_image.as_deref(), version, default.filter(|_| !named))?;
         Ok(Self {
             name: settings.name.clone(),
             nodes: settings.nodes,
@@ -95,5 +94,47 @@ impl Request {
     pub(super) fn node_count(&self) -> usize {
         let listed = self.config.as_ref().map_or(0, config::node_count);
         if listed > 0 { listed } else { usize::from(self.nodes) }
+    }
+}
+
+/// The image of all nodes: by the flag, by the version of Kubernetes, or the default.
+fn image(
+    flag: Option<&str>,
+    version: Option<&str>,
+    default: Option<String>,
+) -> Result<Option<String>, Failure> {
+    let (image, origin) = match (flag, version) {
+        (Some(image), Some(_)) => {
+            return Err(Failure::usage(format!(
+                "--kubernetes-version and --kind-image {image} both say which Kubernetes it is: leave one of them out"
+            )));
+        }
+        (None, Some(version)) => return node_images::image_for(version).map(Some).map_err(Failure::usage),
+        (Some(image), None) => (Some(image.to_owned()), "--kind-image"),
+        (None, None) => (default, IMAGE_VARIABLE),
+    };
+    match image.as_deref().filter(|image| bootstrap_image::normalize(image).is_err()) {
+        Some(image) => Err(Failure::usage(format!("{origin} `{image}` is no name of an image"))),
+        None => Ok(image),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_decides_about_the_image_and_the_variable_is_a_default() {
+        let default = || Some("local/node:1".to_owned());
+        assert_eq!(image(None, None, default()), Ok(default()));
+        assert_eq!(image(Some("other:2"), None, default()), Ok(Some("other:2".into())));
+        assert_eq!(image(None, Some("1.30.0"), default()), Ok(Some("kindest/node:v1.30.0".into())));
+        assert_eq!(image(None, None, None), Ok(None));
+        let refused = |flag, version, default| image(flag, version, default).unwrap_err().message;
+        assert!(
+            refused(Some("a:1"), Some("1.36"), None).starts_with("--kubernetes-version and --kind-image a:1")
+        );
+        assert!(refused(Some("A B"), None, None).starts_with("--kind-image `A B`"));
+        assert!(refused(None, None, Some("A B".into())).starts_with("KFE2E_KIND_IMAGE `A B`"));
     }
 }

@@ -1,24 +1,28 @@
 //! Other programs that `kfe2e` drives (`docker`, `kind`, `snap`), each run to its end under a deadline.
 
+mod ended;
+mod group;
+mod streams;
+
 use std::{
     env,
     ffi::{OsStr, OsString},
-    io::{BufRead as _, BufReader, ErrorKind, Read, Write},
+    io::{ErrorKind, Write},
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
-    thread,
     time::{Duration, Instant},
 };
 
-use nix::{
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
+pub use self::ended::{Ended, ToolError};
+use self::{
+    ended::in_words,
+    group::Group,
+    streams::{Source, Watched, collect, feed},
 };
 
 /// How long a program that does one small thing may take.
@@ -45,87 +49,6 @@ impl Cancel {
         self.0.load(Ordering::Relaxed)
     }
 }
-
-/// Why a program did not do its work.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum ToolError {
-    /// There is no such program.
-    #[error("the program {program} is not installed, or not on the PATH")]
-    Missing {
-        /// Its name.
-        program: String,
-    },
-    /// It could not be started or waited for.
-    #[error("`{line}`: {reason}")]
-    Io {
-        /// The command line.
-        line: String,
-        /// What the system says.
-        reason: String,
-    },
-    /// It ended with an error.
-    #[error("`{line}` failed: {}", said(.stderr, .status))]
-    Failed {
-        /// The command line.
-        line: String,
-        /// How it ended, in words.
-        status: String,
-        /// What it printed to standard error; where that is nothing, what it printed.
-        stderr: String,
-    },
-    /// It took too long, and was ended.
-    #[error("`{line}` did not end within {} s: {}", .limit.as_secs(), said(.stderr, "it printed nothing"))]
-    TimedOut {
-        /// The command line.
-        line: String,
-        /// How long it had.
-        limit: Duration,
-        /// What it printed to standard error until then.
-        stderr: String,
-    },
-    /// The caller asked for its end.
-    #[error("`{line}` was cancelled")]
-    Cancelled {
-        /// The command line.
-        line: String,
-    },
-}
-
-/// The last lines of what a program said, or `nothing`.
-fn said(stderr: &str, nothing: &str) -> String {
-    let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let last = lines.get(lines.len().saturating_sub(3)..).unwrap_or_default();
-    if last.is_empty() { nothing.to_owned() } else { last.join("; ") }
-}
-
-/// A program that has ended, well or not.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Ended {
-    /// The command line.
-    pub line: String,
-    /// How it failed, in words; `None` when it succeeded.
-    pub failed: Option<String>,
-    /// What it printed.
-    pub stdout: String,
-    /// What it printed to standard error.
-    pub stderr: String,
-}
-
-impl Ended {
-    /// What it printed.
-    ///
-    /// # Errors
-    /// It failed.
-    pub fn expect_success(self) -> Result<String, ToolError> {
-        let Some(status) = self.failed else { return Ok(self.stdout) };
-        // Some programs print their errors like everything else.
-        let stderr = if self.stderr.trim().is_empty() { self.stdout } else { self.stderr };
-        Err(ToolError::Failed { line: self.line, status, stderr })
-    }
-}
-
-/// Writes what a program reads.
-type Source = Box<dyn FnOnce(&mut dyn Write) -> Result<(), String> + Send>;
 
 /// A program to run.
 pub struct Tool<'a> {
@@ -253,8 +176,7 @@ impl<'a> Tool<'a> {
         let group = Group::of(&child);
         let fed = feed(child.stdin.take(), self.input.take());
         let stdout = collect(child.stdout.take());
-        let lines = lines(child.stderr.take());
-        let mut watched = Watched { stderr: String::new(), lines, line };
+        let mut watched = Watched::new(child.stderr.take(), line);
         let deadline = Instant::now() + self.limit;
         let status = loop {
             watched.read();
@@ -272,14 +194,18 @@ impl<'a> Tool<'a> {
             }
         };
         watched.finish();
-        // What it left running holds its output open; only what is there by now counts.
-        let stdout = stdout.recv_timeout(GRACE).unwrap_or_default();
+        let stdout = stdout.recv_timeout(GRACE);
         if status.success() {
+            if stdout.is_err() {
+                // Half an output is none.
+                let reason = "it ended, and something that it started holds its output open".to_owned();
+                return Err(ToolError::Io { line: words, reason });
+            }
             let fed = fed.recv_timeout(GRACE).unwrap_or_else(|_| Err("its input was not read".to_owned()));
             fed.map_err(|reason| ToolError::Io { line: words.clone(), reason })?;
         }
         let failed = (!status.success()).then(|| in_words(status));
-        Ok(Ended { line: words, failed, stdout, stderr: watched.stderr })
+        Ok(Ended { line: words, failed, stdout: stdout.unwrap_or_default(), stderr: watched.stderr })
     }
 }
 
@@ -290,118 +216,6 @@ pub fn on_the_path(program: &str) -> Option<PathBuf> {
         place.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
     };
     env::split_paths(&folders).map(|folder| folder.join(program)).find(is_program)
-}
-
-/// How a program ended.
-fn in_words(status: ExitStatus) -> String {
-    status.code().map_or_else(|| status.to_string(), |code| format!("it exited with code {code}"))
-}
-
-/// The process group of a program.
-struct Group(Pid);
-
-impl Group {
-    fn of(child: &Child) -> Self {
-        Self(Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX)))
-    }
-
-    /// Ends the program and what it started: asked first, killed when that does not help.
-    fn end(&self, child: &mut Child) -> std::io::Result<()> {
-        let deadline = Instant::now() + GRACE;
-        // A group that is gone already is what is wanted.
-        let _ = killpg(self.0, Signal::SIGTERM);
-        while child.try_wait()?.is_none() {
-            if Instant::now() >= deadline {
-                let _ = killpg(self.0, Signal::SIGKILL);
-                child.wait()?;
-                return Ok(());
-            }
-            // A child's end has no event that can be waited for together with a deadline.
-            thread::sleep(TICK);
-        }
-        let _ = killpg(self.0, Signal::SIGKILL);
-        Ok(())
-    }
-}
-
-/// Standard error as it comes.
-struct Watched<'a> {
-    stderr: String,
-    lines: Receiver<String>,
-    line: &'a mut dyn FnMut(&str),
-}
-
-impl Watched<'_> {
-    /// Takes the lines that are there, and waits a moment for the first.
-    fn read(&mut self) {
-        match self.lines.recv_timeout(TICK) {
-            Ok(line) => self.take(&line),
-            // The stream has ended and the program has not: the pause is ours to make.
-            Err(RecvTimeoutError::Disconnected) => thread::sleep(TICK),
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-        while let Ok(line) = self.lines.try_recv() {
-            self.take(&line);
-        }
-    }
-
-    /// Takes what is left once the program has ended.
-    fn finish(&mut self) {
-        let deadline = Instant::now() + GRACE;
-        while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            self.take(&line);
-        }
-    }
-
-    fn take(&mut self, line: &str) {
-        (self.line)(line);
-        self.stderr.push_str(line);
-        self.stderr.push('\n');
-    }
-}
-
-/// Writes to a program in a thread of its own, and says how that went.
-fn feed(stdin: Option<ChildStdin>, input: Option<Source>) -> Receiver<Result<(), String>> {
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        let fed = match (stdin, input) {
-            (Some(mut stdin), Some(input)) => input(&mut stdin),
-            _ => Ok(()),
-        };
-        // The program may have failed meanwhile: then nobody asks.
-        let _ = sender.send(fed);
-    });
-    receiver
-}
-
-/// Reads a stream to its end.
-fn collect(stream: Option<impl Read + Send + 'static>) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        // An error ends the stream; what was read until then counts.
-        let _ = stream.map(|mut stream| stream.read_to_end(&mut bytes));
-        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
-    });
-    receiver
-}
-
-/// The lines of a stream as they come.
-fn lines(stream: Option<impl Read + Send + 'static>) -> Receiver<String> {
-    let (sender, receiver): (Sender<String>, _) = channel();
-    thread::spawn(move || {
-        let Some(stream) = stream else { return };
-        let mut reader = BufReader::new(stream);
-        let mut bytes = Vec::new();
-        while reader.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0) {
-            let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
-            bytes.clear();
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
 }
 
 #[cfg(test)]
@@ -447,6 +261,16 @@ mod tests {
         );
         let missing = Tool::new("kfe2e-no-such-program").run().unwrap_err();
         assert_eq!(missing, ToolError::Missing { program: "kfe2e-no-such-program".into() });
+    }
+
+    #[test]
+    fn an_output_that_is_held_open_is_no_success() {
+        // Its own standard error is closed, so that only the output is held.
+        let held = |code: u8| sh(&format!("echo half; sleep 20 2>&- & exit {code}"));
+        let failing = std::thread::spawn(move || held(3).run());
+        let error = held(0).run().unwrap_err();
+        assert!(error.to_string().ends_with("something that it started holds its output open"), "{error}");
+        assert!(matches!(failing.join().unwrap(), Err(ToolError::Failed { .. })));
     }
 
     #[test]
