@@ -1,6 +1,6 @@
 //! A Docker for the trials with real kind clusters: the machine's own, or a private one that leaves nothing behind.
 
-use std::{env, process::Command, time::Duration};
+use std::{collections::BTreeSet, env, process::Command, time::Duration};
 
 use crate::program::{checkout, start_command};
 
@@ -10,10 +10,19 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// How long the node image may take to be loaded.
 const LOAD_WITHIN: Duration = Duration::from_secs(180);
 
-/// A Docker that answers, with the node image in it; ended when dropped, if it is private.
+/// How long a question may take.
+const SHORT: Duration = Duration::from_secs(30);
+
+/// How the names of images begin that the tests make.
+const OWN_IMAGES: &str = "localhost/kfe2e-";
+
+/// A Docker that answers, with the node image in it. When dropped, a private one is ended, and the machine's own loses the
+/// images again that it did not have before.
 pub struct Docker {
     /// `DOCKER_HOST` for everything that shall reach it; `None` for the machine's own.
     pub host: Option<String>,
+    /// The images that it had before.
+    before: BTreeSet<String>,
 }
 
 impl Docker {
@@ -21,7 +30,9 @@ impl Docker {
     pub fn start() -> Self {
         let said = script(&["start"], LIMIT);
         let host = said.trim().strip_prefix("DOCKER_HOST=").map(Into::into);
-        Self { host }
+        let mut docker = Self { host, before: BTreeSet::new() };
+        docker.before = docker.images();
+        docker
     }
 
     /// Loads an image archive; returns the image's name.
@@ -29,6 +40,19 @@ impl Docker {
         let said = self.docker(&["load", "--input", archive], LOAD_WITHIN);
         let name = said.lines().find_map(|line| line.strip_prefix("Loaded image: "));
         name.unwrap_or_else(|| panic!("docker load said no image's name: {said}")).trim().into()
+    }
+
+    /// Removes an image that [`Docker::load`] brought, unless it was there before.
+    pub fn unload(&self, image: &str) {
+        if !self.before.contains(image) {
+            self.docker(&["image", "rm", image], SHORT);
+        }
+    }
+
+    /// The names of all images.
+    fn images(&self) -> BTreeSet<String> {
+        let list = self.docker(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"], SHORT);
+        list.lines().map(Into::into).collect()
     }
 
     /// `docker` with these arguments; what it printed.
@@ -43,17 +67,17 @@ impl Docker {
         self.host.iter().map(|host| ("DOCKER_HOST".into(), host.clone())).collect()
     }
 
-    /// Everything that a kind cluster leaves: containers, volumes and networks, sorted.
+    /// Everything that a kind cluster leaves: containers, volumes, networks and images, sorted.
     pub fn everything(&self) -> Vec<String> {
-        let short = Duration::from_secs(30);
         let mut all: Vec<String> = [
             ("container", vec!["ps", "--all", "--format", "{{.Names}}"]),
             ("volume", vec!["volume", "ls", "--format", "{{.Name}}"]),
             ("network", vec!["network", "ls", "--format", "{{.Name}}"]),
+            ("image", vec!["image", "ls", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]),
         ]
         .into_iter()
         .flat_map(|(what, arguments)| {
-            let text = self.docker(&arguments, short);
+            let text = self.docker(&arguments, SHORT);
             text.lines().map(|line| format!("{what} {line}")).collect::<Vec<_>>()
         })
         .collect();
@@ -66,6 +90,11 @@ impl Drop for Docker {
     fn drop(&mut self) {
         if self.host.is_some() {
             script(&["stop"], LIMIT);
+            return;
+        }
+        // What others loaded meanwhile is theirs.
+        for image in self.images().iter().filter(|image| image.starts_with(OWN_IMAGES)) {
+            self.unload(image);
         }
     }
 }
