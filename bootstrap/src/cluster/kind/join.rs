@@ -1,4 +1,4 @@
-//! Using a cluster that is there: one of ours, or with `--reuse` one of somebody else's.
+//! Using a cluster that is there, and leaving it: one of ours, or with `--reuse` one of somebody else's.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,10 +12,10 @@ use jiff::Timestamp;
 
 use super::{
     Kind,
-    containers::Container,
+    containers::{self, Container},
     create::{USABLE_WITHIN, access},
     engine::Engine,
-    existing,
+    existing::{self, Existing},
     facts::{Facts, SCHEMA_VERSION},
     kernel,
     load::Nodes,
@@ -23,8 +23,9 @@ use super::{
     program::Program,
 };
 use crate::{
-    cluster::{Created, Say, usable},
+    cluster::{Created, Say, blocking::block_on, made::remove_made, usable},
     failure::Failure,
+    run::up::client,
 };
 
 impl Kind {
@@ -69,8 +70,61 @@ impl Kind {
         Ok(created)
     }
 
+    /// The nodes of a cluster that is there and may be changed.
+    pub(super) fn usable_nodes(
+        &self,
+        facts: Option<&Facts>,
+        engine: &Engine,
+    ) -> anyhow::Result<Vec<Container>> {
+        let nodes = containers::of_cluster(engine, self.name())?;
+        let found = existing::judge(facts, &nodes);
+        if let Some(reason) = existing::refusal(&found, &self.request) {
+            return Err(Failure::infrastructure(reason).into());
+        }
+        let missing = || {
+            let name = self.name();
+            Failure::infrastructure(format!(
+                "there is no kind cluster `{name}`: `kfe2e up --cluster kind --name {name}` makes one"
+            ))
+        };
+        match (found, facts) {
+            (Existing::Ours, Some(facts)) => Ok(nodes.into_iter().filter(|node| facts.made(node)).collect()),
+            (Existing::Foreign, _) => Ok(nodes),
+            _ => Err(missing().into()),
+        }
+    }
+
+    /// Of a cluster that stays, removes what was made in it.
+    pub(super) fn remove_what_was_made(
+        &self,
+        facts: Option<&Facts>,
+        engine: &Engine,
+        say: Say<'_>,
+    ) -> anyhow::Result<()> {
+        let (kubeconfig, context) = access(&self.record, self.name());
+        // Who never had a kubeconfig made nothing, and of a cluster that is gone all is gone.
+        if kubeconfig.is_file() && self.is_there(engine)? {
+            // Its owner may have made it anew since, with other keys.
+            self.write_kubeconfig(engine, &kubeconfig, say).with_context(|| {
+                let name = self.name();
+                format!("what kfe2e made in kind cluster `{name}` is removed when that answers: start it, or delete it")
+            })?;
+            let figures = BTreeMap::new();
+            let created = Created { kubeconfig, context: Some(context), lasting: true, local: true, figures };
+            block_on(async {
+                let client = client(&created).await?;
+                Box::pin(remove_made(&client, say)).await
+            })??;
+        }
+        // Of a cluster that was found, the record is all that is ours.
+        if facts.is_some_and(|facts| facts.found) {
+            self.record.remove()?;
+        }
+        Ok(())
+    }
+
     /// Asks `kind` for the kubeconfig, and keeps it where its owner alone can read it.
-    pub(super) fn write_kubeconfig(&self, engine: &Engine, place: &Path, say: Say<'_>) -> anyhow::Result<()> {
+    fn write_kubeconfig(&self, engine: &Engine, place: &Path, say: Say<'_>) -> anyhow::Result<()> {
         use std::os::unix::fs::PermissionsExt as _;
         let text =
             Program::find(&self.fetching, say)?.tool(engine, self.name(), &["get", "kubeconfig"]).run()?;

@@ -23,7 +23,6 @@ mod runtime;
 mod said;
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     sync::OnceLock,
@@ -35,20 +34,11 @@ use clap::Args;
 pub(crate) use runtime::Runtime;
 
 use self::{
-    containers::Container,
-    create::{Maker, access},
-    engine::Engine,
-    existing::Existing,
-    facts::Facts,
-    load::Nodes,
-    program::Program,
+    create::Maker, engine::Engine, existing::Existing, facts::Facts, load::Nodes, program::Program,
     request::Request,
 };
-use super::{
-    Cluster, ClusterKind, ClusterSettings, Created, Record, Say, blocking::block_on, kubectl,
-    made::remove_made,
-};
-use crate::{failure::Failure, run::up::client, tool::Cancel};
+use super::{Cluster, ClusterKind, ClusterSettings, Created, Record, Say, kubectl};
+use crate::{failure::Failure, tool::Cancel};
 
 /// Flags of `--cluster kind`.
 #[derive(Args, Clone, Debug, Default)]
@@ -131,26 +121,6 @@ impl Kind {
         created
     }
 
-    /// The nodes of a cluster that is there and may be changed.
-    fn usable_nodes(&self, facts: Option<&Facts>, engine: &Engine) -> anyhow::Result<Vec<Container>> {
-        let nodes = containers::of_cluster(engine, self.name())?;
-        let found = existing::judge(facts, &nodes);
-        if let Some(reason) = existing::refusal(&found, &self.request) {
-            return Err(Failure::infrastructure(reason).into());
-        }
-        let missing = || {
-            let name = self.name();
-            Failure::infrastructure(format!(
-                "there is no kind cluster `{name}`: `kfe2e up --cluster kind --name {name}` makes one"
-            ))
-        };
-        match (found, facts) {
-            (Existing::Ours, Some(facts)) => Ok(nodes.into_iter().filter(|node| facts.made(node)).collect()),
-            (Existing::Foreign, _) => Ok(nodes),
-            _ => Err(missing().into()),
-        }
-    }
-
     /// Whether there are containers of this name, whoever made them.
     fn is_there(&self, engine: &Engine) -> Result<bool, Failure> {
         let found = containers::of_cluster(engine, self.name());
@@ -160,35 +130,6 @@ impl Kind {
     /// Whether the cluster stays: as this process decided when it made or found it, else as the record says.
     fn stays(&self, facts: Option<&Facts>) -> bool {
         self.lasting.get().copied().unwrap_or_else(|| facts.is_some_and(|facts| facts.found))
-    }
-
-    /// Of a cluster that stays, removes what was made in it.
-    fn remove_what_was_made(
-        &self,
-        facts: Option<&Facts>,
-        engine: &Engine,
-        say: Say<'_>,
-    ) -> anyhow::Result<()> {
-        let (kubeconfig, context) = access(&self.record, self.name());
-        // Who never had a kubeconfig made nothing, and of a cluster that is gone all is gone.
-        if kubeconfig.is_file() && self.is_there(engine)? {
-            // Its owner may have made it anew since, with other keys.
-            self.write_kubeconfig(engine, &kubeconfig, say).with_context(|| {
-                let name = self.name();
-                format!("what kfe2e made in kind cluster `{name}` is removed when that answers: start it, or delete it")
-            })?;
-            let figures = BTreeMap::new();
-            let created = Created { kubeconfig, context: Some(context), lasting: true, local: true, figures };
-            block_on(async {
-                let client = client(&created).await?;
-                Box::pin(remove_made(&client, say)).await
-            })??;
-        }
-        // Of a cluster that was found, the record is all that is ours.
-        if facts.is_some_and(|facts| facts.found) {
-            self.record.remove()?;
-        }
-        Ok(())
     }
 }
 
