@@ -1,6 +1,7 @@
 //! Where Kubernetes comes from. A new kind of cluster is one file here and one variant of [`ClusterKind`].
 
 mod blocking;
+mod connect;
 mod embedded;
 mod existing;
 mod kind;
@@ -21,6 +22,7 @@ use std::{
 use bootstrap_embedded::ClusterName;
 use clap::ValueEnum;
 
+pub use connect::client;
 pub use embedded::Embedded;
 pub(crate) use embedded::tell;
 pub use existing::{Existing, ExistingArgs};

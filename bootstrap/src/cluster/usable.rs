@@ -24,7 +24,8 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use super::Created;
-use crate::{failure::Failure, run::up::client, tool::Cancel};
+use super::connect::client;
+use crate::{failure::Failure, tool::Cancel};
 
 /// How often a cancellation is looked for; it has no event.
 const TICK: Duration = Duration::from_millis(100);

@@ -119,7 +119,7 @@ async fn forward(
     let Ready { kubeflow, mut e2etest, created } = up::up(stages, cluster, plan).await?;
     // Of a cluster that lasts, nothing is this run's before it has claimed it: a run that is refused removes nothing.
     reached.made = !created.lasting;
-    let client = up::client(&created).await?;
+    let client = cluster::client(&created).await?;
     reached.client = Some(client.clone());
     let version = up::version(&client).await?;
     cluster::supported(&version).map_err(Failure::infrastructure)?;

@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bootstrap_install::{Object, source};
 use crds::{ExitCode, run_event::Stage, v1alpha1::E2ETest};
-use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::Client;
 use tokio::task::spawn_blocking;
 
 use super::{
@@ -106,22 +103,6 @@ pub async fn interruptible<T: Send + 'static>(
             Err(Failure { message: format!("{}{more}", stop.message), ..stop })
         }
     }
-}
-
-/// A client of the cluster. Retries are ours, with a deadline and a reason that is shown.
-pub async fn client(created: &Created) -> Result<Client, Failure> {
-    let kubeconfig = Kubeconfig::read_from(&created.kubeconfig)
-        .map_err(|error| Failure::infrastructure(format!("{}: {error}", created.kubeconfig.display())))?;
-    let options = KubeConfigOptions { context: created.context.clone(), ..KubeConfigOptions::default() };
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .map_err(|error| Failure::infrastructure(format!("{}: {error}", created.kubeconfig.display())))?;
-    config.default_retry = false;
-    if created.local {
-        // A proxy of the environment knows the way out, not the way to a cluster on this machine.
-        config.proxy_url = None;
-    }
-    Client::try_from(config).map_err(|error| Failure::infrastructure(error.to_string()))
 }
 
 /// Version of Kubernetes, as the API server says.

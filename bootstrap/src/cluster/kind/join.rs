@@ -23,9 +23,8 @@ use super::{
     program::Program,
 };
 use crate::{
-    cluster::{Created, Say, blocking::block_on, made::remove_made, usable},
+    cluster::{Created, Say, blocking::block_on, client, made::remove_made, usable},
     failure::Failure,
-    run::up::client,
 };
 
 impl Kind {

@@ -12,10 +12,7 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{
-    cluster::{Created, blocking::block_on},
-    run::up::client,
-};
+use crate::cluster::{Created, blocking::block_on, client};
 
 /// How long the pods may take to be made anew.
 const WITHIN: Duration = Duration::from_mins(3);
