@@ -160,11 +160,12 @@ impl Cluster for Kind {
     fn create(&self, say: Say<'_>) -> anyhow::Result<Created> {
         let _alone = facts::lock_cluster(&self.record, self.name(), &self.cancel, say)?;
         let (facts, engine) = self.recorded()?;
-        let containers = containers::of_cluster(&engine, self.name())?;
+        let mut containers = containers::of_cluster(&engine, self.name())?;
         let found = existing::judge(facts.as_ref(), &containers);
         if let (Existing::Foreign, Some(stale)) = (&found, facts.as_ref().filter(|facts| !facts.found)) {
             say(existing::replaced(self.name()));
             remove::remove(&self.record, self.name(), stale, say)?;
+            containers.retain(|container| !stale.made(container));
         }
         if let Some(reason) = existing::refusal(&found, &self.request) {
             return Err(Failure::infrastructure(reason).into());
