@@ -104,7 +104,7 @@ pub(crate) fn restore(roots: &Roots) -> Result<bool, Error> {
     let Some(record) = read(roots)? else { return Ok(false) };
     if record.boot == boot()? {
         for (setting, value) in &record.settings {
-            if value_of(setting).as_ref() != Some(value) {
+            if is_raised(value_of(setting).as_deref(), value) {
                 put(setting, value)?;
             }
         }
@@ -135,11 +135,18 @@ fn remove_if_there(file: &Path) -> Result<(), Error> {
     }
 }
 
+/// Whether a setting is higher than it was. Clusters only ever raise settings; one that is lower by now was put back by
+/// whoever else had raised it before the record was made, such as a Docker that has ended.
+fn is_raised(now: Option<&str>, before: &str) -> bool {
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    now.and_then(number).zip(number(before)).is_some_and(|(now, before)| now > before)
+}
+
 /// What is still changed on the host although no cluster is left.
 pub(crate) fn leftovers(roots: &Roots) -> Result<Vec<String>, Error> {
     let Some(record) = read(roots)? else { return Ok(Vec::new()) };
     let changed =
-        record.settings.iter().filter(|(setting, value)| value_of(setting).as_ref() != Some(*value));
+        record.settings.iter().filter(|(setting, value)| is_raised(value_of(setting).as_deref(), value));
     let mut left: Vec<String> = changed
         .map(|(setting, value)| format!("kernel setting {} is no longer {value}", setting.replace('/', ".")))
         .collect();
@@ -218,6 +225,15 @@ mod tests {
         assert_eq!(missing_parents(&deep), [dir.path().join("a"), deep.clone()]);
         fs::create_dir_all(&deep).unwrap();
         assert!(missing_parents(&deep).is_empty());
+    }
+
+    #[test]
+    fn only_what_is_higher_than_before_is_put_back() {
+        assert!(is_raised(Some("1024"), "128"));
+        assert!(!is_raised(Some("128"), "128"));
+        assert!(!is_raised(Some("128"), "2280"));
+        assert!(!is_raised(Some("0\n"), "1"));
+        assert!(!is_raised(None, "128"));
     }
 
     #[test]
