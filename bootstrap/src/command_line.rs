@@ -55,7 +55,7 @@ pub struct ClusterArgs {
     /// Kind of cluster [default: kind where Docker or Podman answers, else embedded].
     #[arg(long, value_enum)]
     pub cluster: Option<ClusterKind>,
-    /// Name of the cluster: a DNS label; clusters of other names live beside it.
+    /// Name of the cluster: a DNS label of at most 32 characters; clusters of other names live beside it.
     #[arg(long, default_value = "kfe2e", value_name = "NAME")]
     pub name: String,
     /// Version of Kubernetes, such as 1.36 [default: the newest that the kind of cluster has].
@@ -104,9 +104,6 @@ impl ClusterArgs {
 /// `kfe2e run`.
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
-    /// Which cluster.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
     /// Kubeflow: a rendered file (also .gz, .zst), a kustomize folder, or `none`.
     #[arg(long, value_name = "DIR|FILE|none")]
     pub kubeflow: String,
@@ -131,7 +128,7 @@ pub struct RunArgs {
     /// Folder for the results; must be empty or absent [default: kfe2e-results/TIME].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Number of nodes.
+    /// Number of nodes: 1 with embedded and microk8s, 1 to 16 with kind.
     #[arg(long, default_value_t = 1)]
     pub nodes: u8,
     /// When to keep the cluster.
@@ -143,6 +140,9 @@ pub struct RunArgs {
     /// How the run shows itself.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 /// When a run leaves its cluster behind.
@@ -160,9 +160,6 @@ pub enum Keep {
 /// `kfe2e up`.
 #[derive(Args, Clone, Debug)]
 pub struct UpArgs {
-    /// Which cluster.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
     /// Number of nodes; 0 is a control plane alone, for tests of the API (embedded only).
     #[arg(long, default_value_t = 1)]
     pub nodes: u8,
@@ -172,17 +169,20 @@ pub struct UpArgs {
     /// How the command shows itself.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 /// `kfe2e down`.
 #[derive(Args, Clone, Debug)]
 pub struct DownArgs {
-    /// Which cluster.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
     /// How the command shows itself.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 /// `kfe2e image …`.
@@ -190,11 +190,11 @@ pub struct DownArgs {
 pub enum ImageCommand {
     /// Load the images of an OCI layout into a running cluster.
     Load {
+        /// Folder of the layout.
+        folder: PathBuf,
         /// Which cluster.
         #[command(flatten)]
         cluster: Box<ClusterArgs>,
-        /// Folder of the layout.
-        folder: PathBuf,
     },
     /// Write an image into an OCI layout, as a JSON description says.
     Write {

@@ -380,7 +380,11 @@ async fn name_is_taken(shared: Arc<Shared>) {
     let mut arguments: Vec<&str> = arguments.into();
     arguments.extend([script.to_str().unwrap(), "--out", out.to_str().unwrap()]);
     let ended = e2e_tests::program::run(&arguments, Duration::from_secs(20)).expect(4);
-    assert!(ended.stderr.contains(&format!("kfe2e down --name {}", cluster.name)), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains(&format!("kfe2e down --cluster embedded --name {}", cluster.name)),
+        "{}",
+        ended.stderr
+    );
     assert!(!out.exists(), "the output folder was made");
     cluster.kubectl(&["get", "--raw", "/readyz"]).expect(0);
 }

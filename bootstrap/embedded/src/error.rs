@@ -122,15 +122,25 @@ pub enum Error {
     NoCluster(String),
     /// A cluster of the name runs, and the caller must have one of its own.
     #[error(
-        "cluster `{name}` runs already: choose another name, or remove it with `kfe2e down --name {name}`"
+        "cluster `{name}` runs already: choose another name, or remove it with `kfe2e down --cluster embedded --name {name}`"
     )]
     AlreadyRunning {
         /// The cluster.
         name: String,
     },
+    /// A cluster of the name runs, and is another than the one that is asked for.
+    #[error(
+        "cluster `{name}` runs already {how}: end it first with `kfe2e down --cluster embedded --name {name}`"
+    )]
+    AnotherRuns {
+        /// The cluster.
+        name: String,
+        /// In what it is another.
+        how: String,
+    },
     /// A cluster that was made runs in part, or does not answer. It is left as it is.
     #[error(
-        "cluster `{cluster}` runs but is not healthy: {reason}; remove it with `kfe2e down --name {cluster}`"
+        "cluster `{cluster}` runs but is not healthy: {reason}; remove it with `kfe2e down --cluster embedded --name {cluster}`"
     )]
     Unhealthy {
         /// The cluster.

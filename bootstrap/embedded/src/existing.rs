@@ -43,9 +43,7 @@ pub(crate) fn found(
         return Err(Error::AlreadyRunning { name: layout.name.to_string() });
     }
     if let Some(other) = difference(&state, &kept, config) {
-        let name = &layout.name;
-        let reason = format!("cluster `{name}` runs already {other}");
-        return Err(Error::Setting(format!("{reason}: end it first with `kfe2e down --name {name}`")));
+        return Err(Error::AnotherRuns { name: layout.name.to_string(), how: other });
     }
     Ok(Some((state, dead)))
 }
@@ -145,7 +143,7 @@ mod tests {
         assert!(!error.is_usage());
         assert_eq!(
             error.to_string(),
-            "cluster `a` runs but is not healthy: kubelet ended; remove it with `kfe2e down --name a`"
+            "cluster `a` runs but is not healthy: kubelet ended; remove it with `kfe2e down --cluster embedded --name a`"
         );
     }
 }

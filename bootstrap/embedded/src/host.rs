@@ -13,17 +13,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, config::Roots, lock::Lock};
 
-/// Settings that forwarding for pods and kubelet change, as paths below `/proc/sys`.
-const SETTINGS: [&str; 9] = [
-    "fs/inotify/max_user_instances",
-    "fs/inotify/max_user_watches",
-    "kernel/keys/root_maxbytes",
-    "kernel/keys/root_maxkeys",
-    "kernel/panic",
-    "kernel/panic_on_oops",
-    "net/ipv4/ip_forward",
-    "vm/overcommit_memory",
-    "vm/panic_on_oom",
+/// Settings that forwarding for pods and kubelet change, as paths below `/proc/sys`, with the value that they leave (kubelet:
+/// `setupKernelTunables`); the limits of watched files are in [`LEAST`].
+const SETTINGS: [(&str, Option<&str>); 9] = [
+    ("fs/inotify/max_user_instances", None),
+    ("fs/inotify/max_user_watches", None),
+    ("kernel/keys/root_maxbytes", Some("25000000")),
+    ("kernel/keys/root_maxkeys", Some("1000000")),
+    ("kernel/panic", Some("10")),
+    ("kernel/panic_on_oops", Some("1")),
+    ("net/ipv4/ip_forward", Some("1")),
+    ("vm/overcommit_memory", Some("1")),
+    ("vm/panic_on_oom", Some("0")),
 ];
 /// Paths that kubelet, containerd and their libraries use whatever they are told.
 /// Each cluster has its own behind them, in its mount namespace; the host needs empty folders to mount on.
@@ -104,7 +105,7 @@ pub(crate) fn restore(roots: &Roots) -> Result<bool, Error> {
     let Some(record) = read(roots)? else { return Ok(false) };
     if record.boot == boot()? {
         for (setting, value) in &record.settings {
-            if is_raised(value_of(setting).as_deref(), value) {
+            if is_to_be_put_back(setting, value_of(setting).as_deref(), value) {
                 put(setting, value)?;
             }
         }
@@ -135,18 +136,25 @@ fn remove_if_there(file: &Path) -> Result<(), Error> {
     }
 }
 
-/// Whether a setting is higher than it was. Clusters only ever raise settings; one that is lower by now was put back by
-/// whoever else had raised it before the record was made, such as a Docker that has ended.
-fn is_raised(now: Option<&str>, before: &str) -> bool {
-    let number = |text: &str| text.trim().parse::<u64>().ok();
-    now.and_then(number).zip(number(before)).is_some_and(|(now, before)| now > before)
+/// Whether a setting is still as a cluster left it, and was otherwise before. What has another value by now is somebody
+/// else's doing, such as a Docker's that has ended, and theirs to undo. The limits of watched files are only ever raised,
+/// by clusters of other kinds too: they are put back from whatever is higher.
+fn is_to_be_put_back(setting: &str, now: Option<&str>, before: &str) -> bool {
+    let (Some(now), before) = (now.map(str::trim), before.trim()) else { return false };
+    if LEAST.iter().any(|(limit, _)| *limit == setting) {
+        let number = |text: &str| text.parse::<u64>().ok();
+        return number(now).zip(number(before)).is_some_and(|(now, before)| now > before);
+    }
+    now != before && SETTINGS.iter().any(|(known, left)| *known == setting && *left == Some(now))
 }
 
 /// What is still changed on the host although no cluster is left.
 pub(crate) fn leftovers(roots: &Roots) -> Result<Vec<String>, Error> {
     let Some(record) = read(roots)? else { return Ok(Vec::new()) };
-    let changed =
-        record.settings.iter().filter(|(setting, value)| is_raised(value_of(setting).as_deref(), value));
+    let changed = record
+        .settings
+        .iter()
+        .filter(|(setting, value)| is_to_be_put_back(setting, value_of(setting).as_deref(), value));
     let mut left: Vec<String> = changed
         .map(|(setting, value)| format!("kernel setting {} is no longer {value}", setting.replace('/', ".")))
         .collect();
@@ -194,7 +202,7 @@ fn boot() -> Result<String, Error> {
 
 /// The settings as they are; one that this kernel lacks cannot change either.
 fn current() -> BTreeMap<String, String> {
-    SETTINGS.iter().filter_map(|setting| Some(((*setting).to_owned(), value_of(setting)?))).collect()
+    SETTINGS.iter().filter_map(|(setting, _)| Some(((*setting).to_owned(), value_of(setting)?))).collect()
 }
 
 fn value_of(setting: &str) -> Option<String> {
@@ -228,12 +236,20 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_higher_than_before_is_put_back() {
-        assert!(is_raised(Some("1024"), "128"));
-        assert!(!is_raised(Some("128"), "128"));
-        assert!(!is_raised(Some("128"), "2280"));
-        assert!(!is_raised(Some("0\n"), "1"));
-        assert!(!is_raised(None, "128"));
+    fn only_what_is_still_as_a_cluster_left_it_is_put_back() {
+        for (setting, now, before, back) in [
+            ("vm/overcommit_memory", Some("1\n"), "2\n", true),
+            ("kernel/panic", Some("10"), "-1", true),
+            ("kernel/panic", Some("60"), "0", false),
+            ("net/ipv4/ip_forward", Some("0"), "1", false),
+            ("net/ipv4/ip_forward", Some("1"), "1", false),
+            ("fs/inotify/max_user_instances", Some("1024"), "128", true),
+            ("fs/inotify/max_user_instances", Some("2280"), "128", true),
+            ("fs/inotify/max_user_instances", Some("128"), "2280", false),
+            ("vm/panic_on_oom", None, "1", false),
+        ] {
+            assert_eq!(is_to_be_put_back(setting, now, before), back, "{setting} {now:?} {before}");
+        }
     }
 
     #[test]

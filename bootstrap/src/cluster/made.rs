@@ -60,7 +60,7 @@ pub(super) async fn remove_made(client: &Client, say: Say<'_>) -> anyhow::Result
     if left.is_empty() {
         Ok(())
     } else {
-        Err(anyhow!("{}; mend that and run `kfe2e down` again", left.join("; ")))
+        Err(anyhow!("{}; mend that and run the same `kfe2e down` again", left.join("; ")))
     }
 }
 

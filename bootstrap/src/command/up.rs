@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use crate::{
-    cluster::{self, Cluster},
+    cluster::{self, Cluster, ClusterKind},
     command_line::UpArgs,
     failure::Failure,
     interrupt::Interrupt,
@@ -18,9 +18,12 @@ use crds::{ExitCode, run_event::Stage, run_result::StageResult};
 /// Makes a cluster, or finds it running. What is half made when it fails or is interrupted is removed again.
 pub async fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     let (kind, because) = args.cluster.kind();
+    if kind == ClusterKind::Existing {
+        return Err(Failure::usage("--cluster existing: such a cluster is up already; `kfe2e run` uses it"));
+    }
     let cluster: Arc<dyn Cluster> =
         Arc::from(cluster::of(&args.cluster.settings(kind, args.nodes, &args.images))?);
-    checked(&cluster).await?;
+    checked(&cluster, because.as_deref()).await?;
     let interrupt =
         Interrupt::listen().map_err(|error| Failure::infrastructure(format!("signals: {error}")))?;
     let (progress, drawing) = Progress::start(args.output);

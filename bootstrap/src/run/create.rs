@@ -44,13 +44,14 @@ pub async fn create(
                 return Ok(created);
             }
             Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => {
-                let found = present(&api, &name, invocation).await;
-                match &found {
-                    Ok(created) => record(client, &name, created.uid()).await?,
+                // An answer that cannot be had decides nothing: then the entry stays, and its removal looks again.
+                let Some(created) = present(&api, &name, invocation).await? else {
                     // Somebody else's, made in the moment before: it was never ours.
-                    Err(_) => forget(client, &name).await?,
-                }
-                return found;
+                    forget(client, &name).await?;
+                    return Err(taken(&name));
+                };
+                record(client, &name, created.uid()).await?;
+                return Ok(created);
             }
             Ok(Err(kube::Error::Api(status))) if status.is_invalid() => {
                 let why = format!("the API server refuses E2ETest {name}: {}", status.message);
@@ -77,17 +78,20 @@ pub async fn create(
 }
 
 /// The object of that name, if it is ours: the answer to an earlier request may have been lost.
-async fn present(api: &Api<E2ETest>, name: &str, invocation: &str) -> Result<E2ETest, Failure> {
+async fn present(api: &Api<E2ETest>, name: &str, invocation: &str) -> Result<Option<E2ETest>, Failure> {
     let found = tokio::time::timeout(WITHIN, api.get(name)).await;
     let failed = |why: String| Failure::infrastructure(format!("reading E2ETest {name}: {why}"));
     let found = found.map_err(|_| failed("no answer".into()))?.map_err(|error| failed(error.to_string()))?;
-    if found.annotations().get(INVOCATION).is_some_and(|known| known == invocation) {
-        return Ok(found);
-    }
-    Err(Failure::usage(format!(
+    Ok(Some(found)
+        .filter(|found| found.annotations().get(INVOCATION).is_some_and(|known| known == invocation)))
+}
+
+/// That the name is somebody else's.
+fn taken(name: &str) -> Failure {
+    Failure::usage(format!(
         "E2ETest {name} exists already, with the verdict of another run: remove it with \
          `kubectl delete e2etest {name}`, or give yours another metadata.name"
-    )))
+    ))
 }
 
 /// Writes into the inventory that the run is ours: before it is made, and again with its UID.

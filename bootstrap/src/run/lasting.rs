@@ -39,6 +39,7 @@ pub async fn check(client: &Client, kubeflow: &KubeflowSource, run: &str) -> Res
              test that one, or name another cluster"
         )));
     }
+    operator(client, Vec::new()).await?;
     if get(&Api::<E2ETest>::all(client.clone()), run).await?.is_some() {
         return Err(Failure::usage(format!(
             "the cluster has an E2ETest {run} already, with the verdict of another run: remove it with \
@@ -48,11 +49,22 @@ pub async fn check(client: &Client, kubeflow: &KubeflowSource, run: &str) -> Res
     Ok(())
 }
 
+/// Whether the cluster is still this invocation's: somebody may have removed what it made, and another run may have begun.
+pub async fn still_claimed(client: &Client, invocation: &str) -> Result<(), Failure> {
+    let holder = inventory::claimed_by(client).await;
+    match holder.map_err(|error| Failure::infrastructure(error.to_string()))? {
+        Some(holder) if holder != invocation => Err(Failure::infrastructure(
+            "somebody has removed what this run made, and another run has begun in this cluster: nothing is removed",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// That the cluster holds what another invocation made.
 pub fn taken() -> Failure {
     Failure::infrastructure(
         "this cluster holds what another run of kfe2e made, which goes on, was kept or was killed: wait for its end, or \
-         remove it with `kfe2e down`",
+         remove it with `kfe2e down` and the flags that name this cluster",
     )
 }
 

@@ -51,6 +51,8 @@ use crate::{
 pub struct Reached {
     /// Whether there is a cluster, and it is this run's.
     pub made: bool,
+    /// The claim on a cluster that lasts: what is removed at the end is this invocation's, or nothing is.
+    pub claim: Option<String>,
     /// A client of the cluster, once it serves.
     pub client: Option<Client>,
     /// The latest state of the run.
@@ -74,7 +76,7 @@ pub async fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         ..args.cluster.settings(kind, args.nodes, &args.images)
     };
     let cluster: Arc<dyn Cluster> = Arc::from(cluster::of(&settings)?);
-    up::checked(&cluster).await?;
+    up::checked(&cluster, plan.cluster_because.as_deref()).await?;
     prepare_folder(&plan.out)?;
     let interrupt =
         Interrupt::listen().map_err(|error| Failure::infrastructure(format!("signals: {error}")))?;
@@ -85,7 +87,7 @@ pub async fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let stopped = Box::pin(forward(&mut stages, &plan, &cluster, &mut reached)).await.err();
     let results = collect::collect(&mut stages, &cluster, &reached, &plan.out).await;
     let succeeded = stopped.is_none() && verdict(&reached) == Some(RunReason::TestsPassed);
-    let clean_up = clean_up(&mut stages, &cluster, reached.made && !keeps(plan.keep, succeeded)).await;
+    let clean_up = clean_up(&mut stages, &cluster, &reached, !keeps(plan.keep, succeeded)).await;
 
     let result = outcome::result(&Ended {
         run: plan.name(),
@@ -137,6 +139,7 @@ async fn forward(
         return Err(lasting::taken());
     }
     reached.made = true;
+    reached.claim = created.lasting.then(|| invocation.clone());
     reached.environment.extend(images(&e2etest));
     let progress = stages.progress.clone();
     if plan.kubeflow != KubeflowSource::None {
@@ -146,7 +149,7 @@ async fn forward(
     let create_target = plan.kubeflow == KubeflowSource::None;
     let deploy = deploy::deploy(&client, &e2etest.spec, create_target, before, &progress);
     Box::pin(stages.run(Stage::Deploy, deploy)).await?;
-    if e2etest.spec.kubeflow.is_none() && !create_target {
+    if e2etest.spec.kubeflow.is_none() && (!create_target || created.lasting) {
         progress.say(Stage::Deploy, "the E2ETest has no gate: its tests start without waiting for Kubeflow");
     }
     let test = test::test(&client, &e2etest, &invocation, &progress, &mut reached.e2etest);
@@ -189,13 +192,24 @@ const fn keeps(keep: Keep, succeeded: bool) -> bool {
     }
 }
 
-/// Removes the cluster.
-async fn clean_up(stages: &mut Stages, cluster: &Arc<dyn Cluster>, remove: bool) -> Option<Failure> {
-    if !remove {
+/// Removes the cluster, or from a cluster that lasts what this run made.
+async fn clean_up(
+    stages: &mut Stages,
+    cluster: &Arc<dyn Cluster>,
+    reached: &Reached,
+    remove: bool,
+) -> Option<Failure> {
+    if !(reached.made && remove) {
         return None;
     }
     let progress = stages.progress.clone();
-    stages.run_to_end(Stage::Down, up::destroy(cluster, &progress)).await.err()
+    let removal = async {
+        if let (Some(claim), Some(client)) = (&reached.claim, &reached.client) {
+            lasting::still_claimed(client, claim).await?;
+        }
+        up::destroy(cluster, &progress).await
+    };
+    stages.run_to_end(Stage::Down, removal).await.err()
 }
 
 /// The output folder: made now, so that a place that cannot be written costs nothing.

@@ -13,6 +13,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{failure::Failure, progress::Progress};
 
+/// The pods of the operator, as its Deployment selects them.
+const OPERATOR_PODS: &str = "app.kubernetes.io/name=kubeflow-e2e-operator";
+
 /// How long the operator's Deployment may take to become ready.
 const READY_WITHIN: Duration = Duration::from_mins(5);
 
@@ -48,7 +51,9 @@ pub async fn operator_ready(client: &Client, progress: &Progress) -> Result<(), 
 /// Follows the operator's pods; returns when their image has been refused for too long.
 async fn no_image(client: &Client, progress: &Progress, blocking: &mut Option<Blocking>) -> String {
     let pods: Api<Pod> = Api::namespaced(client.clone(), names::SYSTEM_NAMESPACE);
-    let mut pods = Box::pin(watcher(pods, watcher::Config::default()).default_backoff().applied_objects());
+    let mut pods = Box::pin(
+        watcher(pods, watcher::Config::default().labels(OPERATOR_PODS)).default_backoff().applied_objects(),
+    );
     let mut give_up = None;
     loop {
         let pod = tokio::select! {
@@ -56,8 +61,8 @@ async fn no_image(client: &Client, progress: &Progress, blocking: &mut Option<Bl
             () = sleep_until(give_up.unwrap_or_else(Instant::now)), if give_up.is_some() => {
                 let why = blocking.as_ref().map(ToString::to_string).unwrap_or_default();
                 return format!(
-                    "the operator cannot start: {why}; make the image pullable, or give a folder that holds it \
-                     with --images"
+                    "the operator cannot start: {why}; make the image pullable by the nodes, or, in a cluster that \
+                     kfe2e makes, give a folder that holds it with --images"
                 );
             }
         };

@@ -49,11 +49,15 @@ pub async fn up(stages: &mut Stages, cluster: &Arc<dyn Cluster>, plan: &Plan) ->
     stages.run_to_end(Stage::Up, work).await
 }
 
-/// Whether the cluster can be had, found without a side effect.
-pub async fn checked(cluster: &Arc<dyn Cluster>) -> Result<(), Failure> {
+/// Whether the cluster can be had, found without a side effect. `because` says why this kind was taken when nobody named
+/// one: whoever is refused may have meant another.
+pub async fn checked(cluster: &Arc<dyn Cluster>, because: Option<&str>) -> Result<(), Failure> {
     let cluster = Arc::clone(cluster);
     let check = move || cluster.check().map_err(anyhow::Error::from);
-    joined(spawn_blocking(check).await)
+    joined(spawn_blocking(check).await).map_err(|failure| Failure {
+        message: because.map_or_else(|| failure.message.clone(), |because| format!("{failure} ({because})")),
+        ..failure
+    })
 }
 
 /// The objects of Kubeflow.

@@ -105,6 +105,9 @@ async fn change(
     name: &str,
     change: impl FnOnce(&mut Inventory),
 ) -> Result<(), InventoryError> {
+    if claimed_by(client).await?.is_none() {
+        return Err(fails(name, "it is gone: somebody has removed what this run made".to_owned()));
+    }
     let known = read(client, name).await?;
     let mut inventory = known.clone().unwrap_or_default();
     change(&mut inventory);

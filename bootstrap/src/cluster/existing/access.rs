@@ -25,7 +25,7 @@ impl Access {
     pub(super) fn read(&self) -> Result<Kubeconfig, Failure> {
         let place = self.kubeconfig.display();
         let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)
-            .map_err(|error| Failure::usage(format!("--kubeconfig {place}: {}", innermost(&error))))?;
+            .map_err(|error| Failure::usage(format!("--kubeconfig {place}: {}", chain(&error))))?;
         let known: Vec<&str> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
         if known.contains(&self.context.as_str()) {
             return Ok(kubeconfig);
@@ -40,7 +40,7 @@ impl Access {
         let options =
             KubeConfigOptions { context: Some(self.context.clone()), ..KubeConfigOptions::default() };
         let fails = |error: &dyn std::error::Error| {
-            Failure::usage(format!("--kubeconfig {}: {}", self.kubeconfig.display(), innermost(error)))
+            Failure::usage(format!("--kubeconfig {}: {}", self.kubeconfig.display(), chain(error)))
         };
         let mut config =
             Config::from_custom_kubeconfig(self.read()?, &options).await.map_err(|error| fails(&error))?;
@@ -88,6 +88,21 @@ fn explained(error: &kube::Error) -> String {
             }
         }
     }
+}
+
+/// An error with its causes, each said once: of a kubeconfig, the outer ones name the file or program that is meant.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = inner.source();
+    }
+    text
 }
 
 /// The innermost cause in an error: the others only repeat it.

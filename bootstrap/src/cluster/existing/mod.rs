@@ -117,6 +117,8 @@ impl Cluster for Existing {
 
     fn destroy(&self, say: Say<'_>) -> anyhow::Result<()> {
         block_on(async {
+            // The first answer says in words why there is none.
+            self.access.version().await?;
             let client = self.access.client().await?;
             Box::pin(made::remove_made(&client, say)).await
         })?
