@@ -19,5 +19,5 @@ pub use found::found;
 pub use inventory::{Before, Recorded, RecordedError, apply_recorded};
 pub use namespaces::workload_namespaces;
 pub use object::{Identity, Object};
-pub use remove::{RemoveError, Removed, remove};
+pub use remove::{RemoveError, Removed, gone, only, remove};
 pub use source::{SourceError, load};

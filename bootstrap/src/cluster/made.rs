@@ -2,21 +2,17 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
-use bootstrap_install::{ApplyOptions, found, inventory, remove, remove::Class};
+use anyhow::anyhow;
+use bootstrap_install::{ApplyOptions, found, gone, inventory, only, remove, remove::Class};
 use crds::{
     inventory::{Inventory, InventoryObject, KUBEFLOW, OPERATOR},
-    names::{
-        SYSTEM_NAMESPACE,
-        annotation::{self, INVOCATION},
-        label,
-    },
+    names::{SYSTEM_NAMESPACE, annotation::INVOCATION, label},
     v1alpha1::E2ETest,
 };
-use k8s_openapi::api::{batch::v1::Job, core::v1::Namespace};
+use k8s_openapi::api::batch::v1::Job;
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{DeleteParams, ListParams, Preconditions},
+    api::{DeleteParams, ListParams},
     runtime::{conditions::is_deleted, wait::await_condition},
 };
 use tokio::time::{Instant, timeout_at};
@@ -35,7 +31,7 @@ pub(super) async fn remove_made(client: &Client, say: Say<'_>) -> anyhow::Result
     let deadline = Instant::now() + WITHIN;
     let operator = inventory::read(client, OPERATOR).await?;
     let kubeflow = inventory::read(client, KUBEFLOW).await?;
-    let namespace = made_namespace(client, deadline).await?;
+    let namespace = inventory::made_namespace(client).await?;
     if operator.is_none() && kubeflow.is_none() && namespace.is_none() {
         say("nothing in this cluster was made by kfe2e".to_owned());
         return Ok(());
@@ -127,38 +123,6 @@ async fn remove_run(
         ended.map_err(|error| fails(format!("Job {name}: {error}")))?;
     }
     Ok(())
-}
-
-/// Whether a deletion was accepted, or there was nothing of that UID to delete.
-fn gone<T>(answer: kube::Result<T>) -> kube::Result<()> {
-    match answer {
-        Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(()),
-        other => other.map(drop),
-    }
-}
-
-/// Deletes that one object and no other of its name.
-fn only(params: DeleteParams, uid: &str) -> DeleteParams {
-    DeleteParams {
-        preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
-        ..params
-    }
-}
-
-/// The namespace of the inventories, if it was made for them.
-async fn made_namespace(client: &Client, deadline: Instant) -> anyhow::Result<Option<InventoryObject>> {
-    let api: Api<Namespace> = Api::all(client.clone());
-    let answer = timeout_at(deadline, api.get(SYSTEM_NAMESPACE)).await;
-    let namespace = found(answer.context("the API server did not answer in time")?)?;
-    let made = namespace.filter(|namespace| namespace.annotations().contains_key(annotation::MADE));
-    Ok(made.map(|namespace| InventoryObject {
-        api_version: "v1".into(),
-        kind: "Namespace".into(),
-        namespace: None,
-        name: SYSTEM_NAMESPACE.into(),
-        uid: namespace.uid(),
-        made: true,
-    }))
 }
 
 #[cfg(test)]

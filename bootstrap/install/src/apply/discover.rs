@@ -4,10 +4,23 @@ use kube::Client;
 use tokio::time::{Instant, timeout_at};
 
 use super::{ApplyError, ApplyOptions, Expected, Judgement, judge, send::backoff};
-use crate::resource::Resources;
+use crate::{object::Identity, resource::Resources};
+
+/// Learns the kinds of these objects, as far as nothing else tells them.
+pub(crate) async fn learn<'a>(
+    client: &Client,
+    objects: impl IntoIterator<Item = &'a Identity>,
+    resources: &mut Resources,
+    options: &ApplyOptions,
+) -> Result<(), ApplyError> {
+    for api_version in resources.unknown(objects)? {
+        discover(client, &api_version, resources, options).await?;
+    }
+    Ok(())
+}
 
 /// Learns the kinds of one `apiVersion`; one that the API server does not serve has none.
-pub(crate) async fn discover(
+async fn discover(
     client: &Client,
     api_version: &str,
     resources: &mut Resources,

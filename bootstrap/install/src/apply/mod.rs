@@ -7,17 +7,17 @@ mod send;
 use std::{collections::HashSet, fmt, time::Duration};
 
 use crds::names::INSTALL_FIELD_MANAGER;
-use kube::{Client, api::ApiResource};
+use kube::Client;
 use tokio::time::Instant;
 
-pub(crate) use discover::discover;
+pub(crate) use discover::learn;
 pub use judge::{Expected, Judgement, Refusal, judge};
 
 use crate::{
     namespaces::makes_namespace,
     object::{Identity, Object},
     order::{WaveName, waves},
-    resource::{ResourceError, Resources},
+    resource::{Resource, ResourceError, Resources},
 };
 
 /// How a set is applied.
@@ -158,9 +158,7 @@ pub async fn apply(
     progress: &(dyn Fn(Progress<'_>) + Sync),
 ) -> Result<Applied, ApplyError> {
     let mut resources = Resources::of(objects);
-    for api_version in resources.unknown(objects)? {
-        discover(client, &api_version, &mut resources, options).await?;
-    }
+    learn(client, objects.iter().map(Object::identity), &mut resources, options).await?;
     let targets = targets(objects, &resources)?;
     let sender = send::Sender::new(client, options, progress, objects.len());
     for wave in waves(objects) {
@@ -175,18 +173,15 @@ pub async fn apply(
 struct Target<'a> {
     index: usize,
     object: &'a Object,
-    resource: ApiResource,
-    /// `None` for a cluster-scoped object.
-    namespace: Option<&'a str>,
+    resource: Resource,
     /// `apiVersion` and kind, for sentences.
     kind: String,
-    fresh: bool,
     namespace_expected: bool,
 }
 
 impl Target<'_> {
     fn expected(&self) -> Expected<'_> {
-        Expected { kind: &self.kind, fresh: self.fresh, namespace: self.namespace_expected }
+        Expected { kind: &self.kind, fresh: self.resource.fresh, namespace: self.namespace_expected }
     }
 }
 
@@ -205,16 +200,13 @@ fn targets<'a>(objects: &'a [Object], resources: &Resources) -> Result<Vec<Targe
             object: Box::new(identity.clone()),
             api_version: api_version.clone(),
         })?;
-        // What kubectl does without a context: the namespace is left out of the object and `default` in the path.
-        let namespace = resource.namespaced.then(|| identity.namespace.as_deref().unwrap_or("default"));
+        let namespace = resource.namespace(identity);
         Ok(Target {
             index,
             object,
-            resource: resource.api_resource(identity),
-            namespace,
             kind: format!("{api_version} {}", identity.kind),
-            fresh: resource.fresh,
             namespace_expected: namespace.is_none_or(|namespace| coming.contains(namespace)),
+            resource,
         })
     };
     objects.iter().enumerate().map(target).collect()

@@ -7,8 +7,8 @@ use std::{
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use kube::{
-    Api, Client,
-    api::{DynamicObject, Patch, PatchParams, ValidationDirective},
+    Client,
+    api::{Patch, PatchParams, ValidationDirective},
 };
 use tokio::{
     sync::Semaphore,
@@ -137,13 +137,11 @@ impl<'a> Sender<'a> {
     async fn once(&self, target: &Target<'_>) -> Result<AppliedObject, Judgement> {
         let busy = |_| Judgement::Passing { reason: "too many requests are under way".into(), after: None };
         let permit = self.requests.acquire().await.map_err(busy)?;
-        let api: Api<DynamicObject> = match target.namespace {
-            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &target.resource),
-            None => Api::all_with(self.client.clone(), &target.resource),
-        };
+        let identity = target.object.identity();
+        let api = target.resource.api(self.client, identity);
         let patch = Patch::Apply(target.object.manifest());
         // The answer is asked for without spec and status: a CRD's would be half a megabyte.
-        let request = api.patch_metadata(&target.object.identity().name, &self.params, &patch);
+        let request = api.patch_metadata(&identity.name, &self.params, &patch);
         let until = self.options.deadline.min(Instant::now() + self.options.request_timeout);
         let answer = timeout_at(until, request).await;
         drop(permit);

@@ -7,8 +7,8 @@ mod store;
 use crds::inventory::InventoryObject;
 use kube::Client;
 
-pub use present::present;
-pub use store::{InventoryError, claim, claimed_by, delete, forget, read, record};
+use present::present;
+pub use store::{InventoryError, claim, claimed_by, delete, forget, made_namespace, read, record};
 
 use crate::{
     apply::{Applied, ApplyError, ApplyOptions, Progress, apply},
@@ -85,7 +85,7 @@ pub async fn apply_recorded(
 }
 
 /// What the inventory says of one object.
-pub fn entry(identity: &Identity, made: bool, uid: Option<String>) -> InventoryObject {
+fn entry(identity: &Identity, made: bool, uid: Option<String>) -> InventoryObject {
     InventoryObject {
         api_version: identity.api_version(),
         kind: identity.kind.clone(),

@@ -75,8 +75,7 @@ pub async fn claim(client: &Client, invocation: &str) -> Result<bool, InventoryE
 /// The API server does not say.
 pub async fn claimed_by(client: &Client) -> Result<Option<String>, InventoryError> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
-    let map = timeout(WITHIN, api.get(OPERATOR)).await.map_err(|_| fails(OPERATOR, no_answer()))?;
-    let map = found(map).map_err(|error| fails(OPERATOR, error.to_string()))?;
+    let map = answered(OPERATOR, api.get_opt(OPERATOR)).await?;
     Ok(map.map(|map| map.annotations().get(annotation::INVOCATION).cloned().unwrap_or_default()))
 }
 
@@ -105,10 +104,12 @@ async fn change(
     name: &str,
     change: impl FnOnce(&mut Inventory),
 ) -> Result<(), InventoryError> {
-    if claimed_by(client).await?.is_none() {
+    let known = read(client, name).await?;
+    // The one of that name is the claim itself.
+    let claimed = if name == OPERATOR { known.is_some() } else { claimed_by(client).await?.is_some() };
+    if !claimed {
         return Err(fails(name, "it is gone: somebody has removed what this run made".to_owned()));
     }
-    let known = read(client, name).await?;
     let mut inventory = known.clone().unwrap_or_default();
     change(&mut inventory);
     if Some(&inventory) == known.as_ref() {
@@ -153,20 +154,33 @@ fn system_namespace() -> InventoryObject {
 /// It cannot be deleted; one that is not there is a success.
 pub async fn delete(client: &Client, name: &str) -> Result<(), InventoryError> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
-    match timeout(WITHIN, api.delete(name, &DeleteParams::default())).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(()),
-        Ok(Err(error)) => Err(fails(name, error.to_string())),
-        Err(_) => Err(fails(name, no_answer())),
-    }
+    let answer = timeout(WITHIN, api.delete(name, &DeleteParams::default())).await;
+    let answer = answer.map_err(|_| fails(name, no_answer()))?;
+    found(answer).map(drop).map_err(|error| fails(name, error.to_string()))
+}
+
+/// The namespace of the inventories, if it was made for them.
+///
+/// # Errors
+/// The API server does not say.
+pub async fn made_namespace(client: &Client) -> Result<Option<InventoryObject>, InventoryError> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let namespace = answered(OPERATOR, api.get_opt(SYSTEM_NAMESPACE)).await?;
+    Ok(namespace
+        .filter(is_made)
+        .map(|namespace| InventoryObject { uid: namespace.uid(), ..system_namespace() }))
+}
+
+/// Whether the namespace says that it was made for the inventories.
+fn is_made(namespace: &Namespace) -> bool {
+    namespace.annotations().contains_key(annotation::MADE)
 }
 
 /// Makes the namespace of the inventories where it is missing. Returns whether it is one that was made so.
 async fn ensure_namespace(client: &Client, name: &str) -> Result<bool, InventoryError> {
     let api: Api<Namespace> = Api::all(client.clone());
-    let ours = |namespace: &Namespace| namespace.annotations().contains_key(annotation::MADE);
     if let Some(namespace) = answered(name, api.get_opt(SYSTEM_NAMESPACE)).await? {
-        return Ok(ours(&namespace));
+        return Ok(is_made(&namespace));
     }
     // That it was made here is said in the very request that makes it: there is no moment in which nobody knows.
     let namespace = Namespace {
@@ -182,7 +196,7 @@ async fn ensure_namespace(client: &Client, name: &str) -> Result<bool, Inventory
         Ok(Ok(_)) => Ok(true),
         // Somebody else was quicker; whose it is, it says itself.
         Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
-            answered(name, api.get(SYSTEM_NAMESPACE)).await.map(|namespace| ours(&namespace))
+            answered(name, api.get(SYSTEM_NAMESPACE)).await.map(|namespace| is_made(&namespace))
         }
         Ok(Err(error)) => Err(fails(name, format!("namespace {SYSTEM_NAMESPACE}: {error}"))),
         Err(_) => Err(fails(name, no_answer())),

@@ -20,7 +20,7 @@ pub use class::{Class, classes};
 use foreign::Ours;
 
 use crate::{
-    apply::{ApplyError, ApplyOptions, discover},
+    apply::{ApplyError, ApplyOptions, learn},
     found::found,
     object::Identity,
     resource::Resources,
@@ -93,9 +93,7 @@ pub async fn remove(
     let made: Vec<&InventoryObject> = inventory.objects.iter().filter(|object| object.made).collect();
     let mut resources = Resources::default();
     let objects: Vec<Identity> = made.iter().map(|object| identity(object)).collect();
-    for api_version in unknown(&resources, &objects)? {
-        discover(client, &api_version, &mut resources, options).await?;
-    }
+    learn(client, &objects, &mut resources, options).await?;
     let ours = Ours::of(&made);
     let mut removed = Removed::default();
     for (class, members) in classes(&made) {
@@ -172,13 +170,7 @@ async fn delete(
     let refused = |reason: String| RemoveError::Refused { object: place.clone(), reason };
     // A kind that nobody serves any more has no objects.
     let Some(resource) = resources.find(&identity).map_err(ApplyError::from)? else { return Ok(None) };
-    let kind = resource.api_resource(&identity);
-    let api: Api<DynamicObject> = if resource.namespaced {
-        let namespace = identity.namespace.as_deref().unwrap_or("default");
-        Api::namespaced_with(client.clone(), namespace, &kind)
-    } else {
-        Api::all_with(client.clone(), &kind)
-    };
+    let api = resource.api(client, &identity);
     let until = || options.deadline.min(Instant::now() + options.request_timeout);
     let silent = |_| refused("the API server did not answer".into());
     let answer = timeout_at(until(), api.get_metadata(&object.name)).await.map_err(silent)?;
@@ -187,17 +179,9 @@ async fn delete(
         return Ok(None);
     }
     let uid = found.uid().unwrap_or_default();
-    let params = DeleteParams {
-        preconditions: Some(Preconditions { uid: Some(uid.clone()), resource_version: None }),
-        ..DeleteParams::foreground()
-    };
+    let params = only(DeleteParams::foreground(), &uid);
     let answer = timeout_at(until(), api.delete(&object.name, &params)).await.map_err(silent)?;
-    match answer {
-        Ok(_) => {}
-        // Gone, or replaced since it was looked at.
-        Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => {}
-        Err(error) => return Err(refused(error.to_string())),
-    }
+    gone(answer).map_err(|error| refused(error.to_string()))?;
     Ok(Some(Deleting { api, name: object.name.clone(), uid, place: place.clone() }))
 }
 
@@ -228,6 +212,26 @@ impl Deleting {
     }
 }
 
+/// Deletes that one object and no other of its name.
+pub fn only(params: DeleteParams, uid: &str) -> DeleteParams {
+    DeleteParams {
+        preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+        ..params
+    }
+}
+
+/// That a deletion of [`only`] one object was accepted, or there was nothing of that UID to delete: it is gone, or was
+/// replaced since it was looked at.
+///
+/// # Errors
+/// Any other answer.
+pub fn gone<T>(answer: kube::Result<T>) -> kube::Result<()> {
+    match answer {
+        Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
 /// Whether the object is the one that the inventory means. Without a UID, the record was written and the answer to the
 /// request lost: then it is ours if our field manager has a part in it.
 fn is_what_was_made(object: &InventoryObject, found: &PartialObjectMeta<DynamicObject>) -> bool {
@@ -235,20 +239,6 @@ fn is_what_was_made(object: &InventoryObject, found: &PartialObjectMeta<DynamicO
         || found.managed_fields().iter().any(|entry| entry.manager.as_deref() == Some(INSTALL_FIELD_MANAGER)),
         |uid| found.uid().as_ref() == Some(uid),
     )
-}
-
-/// The `apiVersion`s that the API server has to be asked for.
-fn unknown(
-    resources: &Resources,
-    objects: &[Identity],
-) -> Result<std::collections::BTreeSet<String>, RemoveError> {
-    let mut unknown = std::collections::BTreeSet::new();
-    for identity in objects {
-        if resources.find(identity).map_err(ApplyError::from)?.is_none() {
-            unknown.insert(identity.api_version());
-        }
-    }
-    Ok(unknown)
 }
 
 fn identity(object: &InventoryObject) -> Identity {

@@ -5,7 +5,10 @@ mod builtin;
 
 use std::collections::{BTreeSet, HashMap};
 
-use kube::api::ApiResource;
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject},
+};
 use serde_json::Value;
 
 use crate::object::{Identity, Object};
@@ -30,6 +33,21 @@ impl Resource {
             api_version: identity.api_version(),
             kind: identity.kind.clone(),
             plural: self.plural.clone(),
+        }
+    }
+
+    /// Where an object lives, as kubectl without a context takes it: one that names no namespace is in `default`. `None` for a
+    /// cluster-scoped object.
+    pub fn namespace<'a>(&self, identity: &'a Identity) -> Option<&'a str> {
+        self.namespaced.then(|| identity.namespace.as_deref().unwrap_or("default"))
+    }
+
+    /// The API in which an object is read and written.
+    pub fn api(&self, client: &Client, identity: &Identity) -> Api<DynamicObject> {
+        let resource = self.api_resource(identity);
+        match self.namespace(identity) {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
         }
     }
 }
@@ -104,15 +122,18 @@ impl Resources {
         Ok(self.discovered.get(&(identity.api_version(), identity.kind.clone())).cloned())
     }
 
-    /// The `apiVersion`s of a set that the API server has to be asked for, sorted.
+    /// The `apiVersion`s of objects that the API server has to be asked for, sorted.
     ///
     /// # Errors
     /// As [`Resources::find`].
-    pub fn unknown(&self, objects: &[Object]) -> Result<Vec<String>, ResourceError> {
+    pub fn unknown<'a>(
+        &self,
+        objects: impl IntoIterator<Item = &'a Identity>,
+    ) -> Result<Vec<String>, ResourceError> {
         let mut unknown = BTreeSet::new();
-        for object in objects {
-            if self.find(object.identity())?.is_none() {
-                unknown.insert(object.identity().api_version());
+        for identity in objects {
+            if self.find(identity)?.is_none() {
+                unknown.insert(identity.api_version());
             }
         }
         Ok(unknown.into_iter().collect())
@@ -147,6 +168,10 @@ mod tests {
 
     use super::*;
 
+    fn identities(set: &[Object]) -> impl Iterator<Item = &Identity> {
+        set.iter().map(Object::identity)
+    }
+
     fn crd() -> Object {
         Object::new(json!({
             "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -167,7 +192,7 @@ mod tests {
     fn crds_and_the_table_answer_without_a_request() {
         let set = [crd(), object("kubeflow.org/v1", "Profile"), object("apps/v1", "Deployment")];
         let resources = Resources::of(&set);
-        assert_eq!(resources.unknown(&set).unwrap(), [] as [&str; 0]);
+        assert_eq!(resources.unknown(identities(&set)).unwrap(), [] as [&str; 0]);
         assert_eq!(
             resources.find(set[1].identity()).unwrap(),
             Some(Resource { plural: "profiles".into(), namespaced: false, fresh: true })
@@ -183,16 +208,16 @@ mod tests {
         let set =
             [object("kubeflow.org/v1alpha1", "PodDefault"), object("kubeflow.org/v1alpha1", "PodDefault")];
         let mut resources = Resources::of(&set);
-        assert_eq!(resources.unknown(&set).unwrap(), ["kubeflow.org/v1alpha1"]);
+        assert_eq!(resources.unknown(identities(&set)).unwrap(), ["kubeflow.org/v1alpha1"]);
         resources.learn("kubeflow.org/v1alpha1", "PodDefault", "poddefaults", true);
-        assert_eq!(resources.unknown(&set).unwrap(), [] as [&str; 0]);
+        assert_eq!(resources.unknown(identities(&set)).unwrap(), [] as [&str; 0]);
     }
 
     #[test]
     fn a_version_that_the_crd_does_not_serve_is_an_error_before_anything_is_sent() {
         let set = [crd(), object("kubeflow.org/v0", "Profile")];
         assert_eq!(
-            Resources::of(&set).unknown(&set).unwrap_err().to_string(),
+            Resources::of(&set).unknown(identities(&set)).unwrap_err().to_string(),
             "Profile a asks for kubeflow.org/v0, and its CRD in the same set serves only v1beta1, v1"
         );
     }

@@ -146,7 +146,10 @@ async fn the_real_kubeflow_loads_and_is_known_without_discovery() {
     let objects = read(&path).await.unwrap();
     eprintln!("read {} objects of {} in {:?}", objects.len(), path.display(), begin.elapsed());
     assert_eq!(objects.len(), 683);
-    assert_eq!(Resources::of(&objects).unknown(&objects).unwrap(), [] as [&str; 0]);
+    assert_eq!(
+        Resources::of(&objects).unknown(objects.iter().map(Object::identity)).unwrap(),
+        [] as [&str; 0]
+    );
     assert_eq!(waves(&objects).iter().map(|wave| wave.objects.len()).sum::<usize>(), 683);
     for wave in waves(&objects) {
         eprintln!("{:>4} {}", wave.objects.len(), wave.name.as_str());
