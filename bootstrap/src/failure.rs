@@ -19,6 +19,11 @@ impl Failure {
         Self { code: ExitCode::Usage, message: message.into() }
     }
 
+    /// That a step ended because it was asked to: no error of the machine.
+    pub fn cancelled(message: impl Into<String>) -> Self {
+        Self { code: ExitCode::Cancelled, message: message.into() }
+    }
+
     /// Host, cluster, cloud or disk.
     pub fn infrastructure(message: impl Into<String>) -> Self {
         Self { code: ExitCode::Infrastructure, message: message.into() }

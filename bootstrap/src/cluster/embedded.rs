@@ -7,8 +7,6 @@ use std::{
 
 use bootstrap_embedded::{AssetSource, Cancel, ClusterConfig, Error, Existing, KubernetesVersion, Progress};
 
-use crds::ExitCode;
-
 use super::{Cluster, ClusterSettings, Created, Say};
 use crate::failure::Failure;
 
@@ -124,7 +122,7 @@ fn refused(error: &Error) -> Failure {
 /// That a cancelled step ended is what was asked for, not an error of the machine.
 fn cancelled(error: Error) -> anyhow::Error {
     match error {
-        Error::Cancelled(_) => Failure { code: ExitCode::Cancelled, message: error.to_string() }.into(),
+        Error::Cancelled(_) => Failure::cancelled(error.to_string()).into(),
         error => error.into(),
     }
 }

@@ -131,6 +131,11 @@ pub trait Cluster: Send + Sync {
     fn destroy(&self, say: Say<'_>) -> anyhow::Result<()>;
 }
 
+/// The first flag that was given, of those of one kind.
+fn first_given<const N: usize>(flags: [(&'static str, bool); N]) -> Option<&'static str> {
+    flags.into_iter().find_map(|(flag, given)| given.then_some(flag))
+}
+
 /// The cluster that the settings ask for.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 use std::{
     env, fs,
     io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -76,21 +77,29 @@ impl Record {
 
     /// Writes it, at once or not at all.
     pub fn write<T: Serialize>(&self, facts: &T) -> anyhow::Result<()> {
-        use std::os::unix::fs::DirBuilderExt as _;
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&self.folder)
             .with_context(|| format!("making {}", self.folder.display()))?;
-        let text = serde_json::to_vec_pretty(facts)?;
-        let partial = self.folder.join("record.json.partial");
-        let written = fs::File::create(&partial).and_then(|mut file| {
-            file.write_all(&text)?;
-            file.sync_all()
-        });
-        written
-            .and_then(|()| fs::rename(&partial, self.path()))
-            .with_context(|| format!("writing {}", self.path().display()))
+        self.keep(FILE, &serde_json::to_vec_pretty(facts)?)
+    }
+
+    /// Writes a file beside it, such as a kubeconfig, for its owner alone, at once or not at all.
+    pub fn keep(&self, name: &str, content: &[u8]) -> anyhow::Result<()> {
+        let (place, partial) = (self.file(name), self.file(&format!("{name}.partial")));
+        let written = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&partial)
+            .and_then(|mut file| {
+                file.write_all(content)?;
+                file.sync_all()
+            })
+            .and_then(|()| fs::rename(&partial, &place));
+        written.with_context(|| format!("writing {}", place.display()))
     }
 
     /// Reads it; `None` where there is none.
@@ -136,7 +145,9 @@ mod tests {
         assert_eq!((record.exists(), record.read().unwrap()), (true, Some(7)));
         let mode = fs::metadata(record.file("")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
-        fs::write(record.file("kubeconfig"), "secret").unwrap();
+        record.keep("kubeconfig", b"secret").unwrap();
+        let mode = fs::metadata(record.file("kubeconfig")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
         fs::write(record.lock(), "").unwrap();
         let all = Record::below(root.path(), ClusterKind::Kind, "");
         assert_eq!(all.names_beside().unwrap(), ["a"]);

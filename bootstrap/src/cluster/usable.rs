@@ -7,8 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
-use crds::ExitCode;
+use anyhow::bail;
 use futures::{StreamExt as _, TryFutureExt as _};
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -23,8 +22,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use super::Created;
-use super::connect::client;
+use super::{Created, blocking::block_on, connect::client};
 use crate::{failure::Failure, tool::Cancel};
 
 /// How often a cancellation is looked for; it has no event.
@@ -39,20 +37,15 @@ pub(super) fn wait(
     within: Duration,
     cancel: &Cancel,
 ) -> anyhow::Result<BTreeMap<String, f64>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime that watches the cluster")?;
-    runtime.block_on(async {
+    block_on(async {
         let client = client(created).await?;
         tokio::select! {
             figures = usable(&client, nodes, begin, within) => figures,
             () = cancelled(cancel) => {
-                let message = "cancelled while waiting for the cluster to be usable".to_owned();
-                Err(Failure { code: ExitCode::Cancelled, message }.into())
+                Err(Failure::cancelled("cancelled while waiting for the cluster to be usable").into())
             }
         }
-    })
+    })?
 }
 
 async fn cancelled(cancel: &Cancel) {

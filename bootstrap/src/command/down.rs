@@ -14,13 +14,16 @@ use crate::{
 
 /// Removes a cluster and everything that it left. Without `--cluster`, every cluster of the name that is ours.
 pub fn down(args: &DownArgs) -> Result<ExitCode, Failure> {
-    let kinds = kinds(&args.cluster);
-    let clusters: Vec<Box<dyn Cluster>> = kinds
-        .iter()
-        .map(|kind| cluster::of(&args.cluster.settings(*kind, 1, &[])))
-        .collect::<Result<_, _>>()?;
-    if let [only] = clusters.as_slice() {
-        only.check_removal()?;
+    let (mut clusters, mut refused) = (Vec::new(), Vec::new());
+    for kind in kinds(&args.cluster) {
+        let cluster = cluster::of(&args.cluster.settings(kind, 1, &[]))?;
+        match cluster.check_removal() {
+            Ok(()) => clusters.push(cluster),
+            Err(failure) => refused.push(failure),
+        }
+    }
+    if clusters.is_empty() {
+        all_of(refused.clone())?;
     }
     let (progress, drawing) = Progress::start(args.output);
     let begin = Instant::now();
@@ -28,7 +31,7 @@ pub fn down(args: &DownArgs) -> Result<ExitCode, Failure> {
     if clusters.is_empty() {
         progress.say(Stage::Down, format!("there is no cluster {} of ours", args.cluster.name));
     }
-    let outcome = destroy(&clusters, &progress);
+    let outcome = destroy(&clusters, refused, &progress);
     progress.finished(&StageResult {
         stage: Stage::Down,
         seconds: begin.elapsed().as_secs_f64(),
@@ -58,14 +61,22 @@ fn kinds(args: &ClusterArgs) -> Vec<ClusterKind> {
     kinds
 }
 
-/// Removes all; what goes wrong with one keeps none of the others, and all of it is said.
-fn destroy(clusters: &[Box<dyn Cluster>], progress: &Progress) -> Result<(), Failure> {
-    let one = |cluster: &dyn Cluster| {
-        cluster.check_removal()?;
-        cluster.destroy(&mut |line| progress.say(Stage::Down, line)).map_err(Failure::from)
-    };
-    let failures: Vec<Failure> = clusters.iter().filter_map(|cluster| one(cluster.as_ref()).err()).collect();
-    let Some(first) = failures.first() else { return Ok(()) };
-    let messages: Vec<&str> = failures.iter().map(|failure| failure.message.as_str()).collect();
-    Err(Failure { code: first.code, message: messages.join("; ") })
+/// Removes all; what goes wrong with one keeps none of the others, and all of it is said, with what was refused before.
+fn destroy(
+    clusters: &[Box<dyn Cluster>],
+    mut failures: Vec<Failure>,
+    progress: &Progress,
+) -> Result<(), Failure> {
+    for cluster in clusters {
+        let removed = cluster.destroy(&mut |line| progress.say(Stage::Down, line));
+        failures.extend(removed.err().map(Failure::from));
+    }
+    all_of(failures)
+}
+
+/// All failures as one, with the first's exit code; none is a success.
+fn all_of(failures: Vec<Failure>) -> Result<(), Failure> {
+    let Some(code) = failures.first().map(|failure| failure.code) else { return Ok(()) };
+    let messages: Vec<String> = failures.into_iter().map(|failure| failure.message).collect();
+    Err(Failure { code, message: messages.join("; ") })
 }

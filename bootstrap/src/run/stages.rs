@@ -101,9 +101,7 @@ impl Stops {
     /// Waits for a signal or for the run's deadline.
     pub async fn stopped(&self) -> Failure {
         tokio::select! {
-            name = self.interrupt.signalled() => {
-                Failure { code: ExitCode::Cancelled, message: format!("cancelled by {name}") }
-            }
+            name = self.interrupt.signalled() => Failure::cancelled(format!("cancelled by {name}")),
             () = tokio::time::sleep_until(self.deadline) => Failure {
                 code: ExitCode::TimedOut,
                 message: format!("the run did not end within --timeout {}s", self.limit.as_secs()),

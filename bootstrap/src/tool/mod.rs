@@ -9,14 +9,13 @@ use std::{
     ffi::{OsStr, OsString},
     io::{ErrorKind, Write},
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     time::{Duration, Instant},
 };
+
+/// One for programs and for what the embedded cluster fetches and builds: whoever interrupts means both.
+pub use bootstrap_embedded::Cancel;
 
 pub use self::ended::{Ended, ToolError};
 use self::{
@@ -33,22 +32,6 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// How long a program that was told to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// Set from another thread to make running programs end.
-#[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    /// Makes every program that was given this end soon.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether that was asked for.
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// A program to run.
 pub struct Tool<'a> {
@@ -89,13 +72,6 @@ impl<'a> Tool<'a> {
     #[must_use]
     pub fn without_env(mut self, key: &str) -> Self {
         self.command.env_remove(key);
-        self
-    }
-
-    /// The folder to run in.
-    #[must_use]
-    pub fn dir(mut self, dir: &Path) -> Self {
-        self.command.current_dir(dir);
         self
     }
 

@@ -8,11 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bootstrap_embedded::Cancel;
 use clap::Args;
 
-use super::{Cluster, ClusterSettings, Created, Say, blocking::block_on, made};
-use crate::failure::Failure;
+use super::{Cluster, ClusterSettings, Created, Say, blocking::block_on, first_given, made};
+use crate::{failure::Failure, tool::Cancel};
 use access::Access;
 
 /// Flags of `--cluster existing`.
@@ -30,9 +29,7 @@ pub struct ExistingArgs {
 impl ExistingArgs {
     /// The first flag that was given.
     pub fn given(&self) -> Option<&'static str> {
-        [("--kubeconfig", self.kubeconfig.is_some()), ("--context", self.context.is_some())]
-            .into_iter()
-            .find_map(|(flag, given)| given.then_some(flag))
+        first_given([("--kubeconfig", self.kubeconfig.is_some()), ("--context", self.context.is_some())])
     }
 }
 
@@ -71,7 +68,6 @@ impl Existing {
 
 impl Cluster for Existing {
     fn check(&self) -> Result<(), Failure> {
-        self.access.read()?;
         block_on(self.access.check())?
     }
 

@@ -33,6 +33,8 @@ use crds::ExitCode;
 
 /// How long a cluster that `kind` has made may take until it can be used.
 pub(super) const USABLE_WITHIN: Duration = Duration::from_mins(10);
+/// The kubeconfig's file beside the record.
+pub(super) const KUBECONFIG: &str = "kubeconfig";
 /// How often a thread is asked whether it has ended.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -51,7 +53,7 @@ pub(super) struct Maker<'a> {
 
 /// The kubeconfig of a cluster that is recorded, and its context.
 pub(super) fn access(record: &Record, name: &str) -> (PathBuf, String) {
-    (record.file("kubeconfig"), format!("kind-{name}"))
+    (record.file(KUBECONFIG), format!("kind-{name}"))
 }
 
 impl Maker<'_> {
@@ -187,7 +189,7 @@ impl Maker<'_> {
                 let asked = Asked { config: config.as_deref(), image: self.request.image.as_deref() };
                 said::explain(stderr, asked).into()
             }
-            Some(error @ ToolError::Cancelled { .. }) => facts::cancelled(&error.to_string()).into(),
+            Some(error @ ToolError::Cancelled { .. }) => Failure::cancelled(error.to_string()).into(),
             _ => error,
         }
     }

@@ -13,7 +13,6 @@ use crate::{
     failure::Failure,
     tool::Cancel,
 };
-use crds::ExitCode;
 
 /// How long another command may be at work on the same cluster.
 const BUSY_LIMIT: Duration = Duration::from_mins(30);
@@ -165,14 +164,9 @@ fn lock(path: &Path, cancel: &Cancel, busy: impl FnMut()) -> anyhow::Result<Lock
         }
     };
     Lock::take(path, BUSY_LIMIT, busy, &mut tick).map_err(|error| match error {
-        bootstrap_embedded::Error::Cancelled(_) => cancelled(&error.to_string()).into(),
+        bootstrap_embedded::Error::Cancelled(_) => Failure::cancelled(error.to_string()).into(),
         error => anyhow!("{error}"),
     })
-}
-
-/// That a cancelled step ended is what was asked for, not an error of the machine.
-pub(super) fn cancelled(message: &str) -> Failure {
-    Failure { code: ExitCode::Cancelled, message: message.to_owned() }
 }
 
 #[cfg(test)]

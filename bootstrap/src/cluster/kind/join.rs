@@ -2,8 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
     time::Instant,
 };
 
@@ -13,7 +11,7 @@ use jiff::Timestamp;
 use super::{
     Kind,
     containers::{self, Container},
-    create::{USABLE_WITHIN, access},
+    create::{KUBECONFIG, USABLE_WITHIN, access},
     engine::Engine,
     existing::{self, Existing},
     facts::{Facts, SCHEMA_VERSION},
@@ -54,7 +52,7 @@ impl Kind {
             })?;
         }
         let (kubeconfig, context) = access(&self.record, self.name());
-        self.write_kubeconfig(engine, &kubeconfig, say)?;
+        self.write_kubeconfig(engine, say)?;
         let lasting = self.request.reuse || facts.is_none();
         let created =
             Created { kubeconfig, context: Some(context), lasting, local: true, figures: BTreeMap::new() };
@@ -104,7 +102,7 @@ impl Kind {
         // Who never had a kubeconfig made nothing, and of a cluster that is gone all is gone.
         if kubeconfig.is_file() && self.is_there(engine)? {
             // Its owner may have made it anew since, with other keys.
-            self.write_kubeconfig(engine, &kubeconfig, say).with_context(|| {
+            self.write_kubeconfig(engine, say).with_context(|| {
                 let name = self.name();
                 format!("what kfe2e made in kind cluster `{name}` is removed when that answers: start it, or delete it")
             })?;
@@ -123,12 +121,9 @@ impl Kind {
     }
 
     /// Asks `kind` for the kubeconfig, and keeps it where its owner alone can read it.
-    fn write_kubeconfig(&self, engine: &Engine, place: &Path, say: Say<'_>) -> anyhow::Result<()> {
-        use std::os::unix::fs::PermissionsExt as _;
+    fn write_kubeconfig(&self, engine: &Engine, say: Say<'_>) -> anyhow::Result<()> {
         let text =
-            Program::find(&self.fetching, say)?.tool(engine, self.name(), &["get", "kubeconfig"]).run()?;
-        fs::write(place, text)
-            .and_then(|()| fs::set_permissions(place, fs::Permissions::from_mode(0o600)))
-            .with_context(|| format!("writing {}", place.display()))
+            Program::find(&self.cancel, say)?.tool(engine, self.name(), &["get", "kubeconfig"]).run()?;
+        self.record.keep(KUBECONFIG, text.as_bytes())
     }
 }

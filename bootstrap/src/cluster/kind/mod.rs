@@ -37,7 +37,7 @@ use self::{
     create::Maker, engine::Engine, existing::Existing, facts::Facts, load::Nodes, program::Program,
     request::Request,
 };
-use super::{Cluster, ClusterKind, ClusterSettings, Created, Record, Say, kubectl};
+use super::{Cluster, ClusterKind, ClusterSettings, Created, Record, Say, first_given, kubectl};
 use crate::{failure::Failure, tool::Cancel};
 
 /// Flags of `--cluster kind`.
@@ -58,13 +58,11 @@ pub struct KindArgs {
 impl KindArgs {
     /// The first flag that was given.
     pub fn given(&self) -> Option<&'static str> {
-        [
+        first_given([
             ("--kind-config", self.kind_config.is_some()),
             ("--kind-image", self.kind_image.is_some()),
             ("--reuse", self.reuse),
-        ]
-        .into_iter()
-        .find_map(|(flag, given)| given.then_some(flag))
+        ])
     }
 }
 
@@ -73,8 +71,6 @@ pub struct Kind {
     request: Request,
     record: Record,
     cancel: Cancel,
-    /// The same for what fetches programs.
-    fetching: bootstrap_embedded::Cancel,
     /// What [`Cluster::create`] of this process returned: whether it stays when this process is done with it.
     lasting: OnceLock<bool>,
 }
@@ -86,7 +82,6 @@ impl Kind {
             request: Request::new(settings)?,
             record: Record::of(ClusterKind::Kind, &settings.name),
             cancel: Cancel::default(),
-            fetching: bootstrap_embedded::Cancel::default(),
             lasting: OnceLock::new(),
         })
     }
@@ -97,21 +92,17 @@ impl Kind {
 
     /// The record, and where the cluster's containers are or would be.
     fn recorded(&self) -> anyhow::Result<(Option<Facts>, Engine)> {
-        let facts = Facts::read(&self.record)?;
-        let engine = match &facts {
-            Some(facts) => facts.engine.clone(),
-            None => Engine::find()?.0,
-        };
-        engine.describe().map_err(|error| match &facts {
-            None => engine.refused(&error),
-            Some(_) => Failure::infrastructure(format!(
+        let Some(facts) = Facts::read(&self.record)? else { return Ok((None, Engine::find()?.0)) };
+        let engine = facts.engine.clone();
+        engine.describe().map_err(|error| {
+            Failure::infrastructure(format!(
                 "{}; if it is gone for good, with cluster `{}` in it, remove the record {}",
                 engine.refused(&error),
                 self.name(),
                 self.record.file("").display()
-            )),
+            ))
         })?;
-        Ok((facts, engine))
+        Ok((Some(facts), engine))
     }
 
     /// Keeps in mind what becomes of the cluster.
@@ -192,7 +183,7 @@ impl Cluster for Kind {
         }
         // What is left of a name says nothing about where a new cluster goes.
         let (engine, description) = Engine::find()?;
-        let program = Program::find(&self.fetching, say)?;
+        let program = Program::find(&self.cancel, say)?;
         let (request, record, cancel) = (&self.request, &self.record, &self.cancel);
         let made = Maker { request, record, program, engine, description, cancel }.make(say)?;
         Ok(self.decided(made))
@@ -200,7 +191,6 @@ impl Cluster for Kind {
 
     fn interrupt(&self) {
         self.cancel.cancel();
-        self.fetching.cancel();
     }
 
     fn load_images(&self, layouts: &[PathBuf], say: Say<'_>) -> anyhow::Result<()> {
@@ -213,7 +203,7 @@ impl Cluster for Kind {
 
     fn kubectl(&self, say: Say<'_>) -> anyhow::Result<PathBuf> {
         // A client may be a minor version older or newer than what it talks to, and rendering talks to nobody.
-        kubectl::on_the_path_or_fetched(&self.fetching, say)
+        kubectl::on_the_path_or_fetched(&self.cancel, say)
     }
 
     fn evidence(&self, folder: &Path) -> anyhow::Result<()> {
@@ -223,7 +213,7 @@ impl Cluster for Kind {
             return Ok(());
         }
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-        Program::find(&self.fetching, &mut |_| {})?.export_logs(&engine, self.name(), folder)?;
+        Program::find(&self.cancel, &mut |_| {})?.export_logs(&engine, self.name(), folder)?;
         Ok(())
     }
 

@@ -8,10 +8,11 @@ use std::{
 use anyhow::anyhow;
 use bootstrap_embedded::{AssetSource, Error, KIND_VERSION};
 
-use super::{engine::Engine, facts, processes::MARKER};
+use super::{engine::Engine, processes::MARKER};
 use crate::{
     cluster::{Say, embedded},
-    tool::{Tool, ToolError},
+    failure::Failure,
+    tool::{Cancel, Tool, ToolError},
 };
 
 /// How long copying the logs of all nodes may take; who collects evidence has two minutes for it.
@@ -28,7 +29,7 @@ impl Program {
     ///
     /// One of the PATH that is newer than ours is taken: whoever installed it has node images for it, and the flags that
     /// are used here are stable. An older one lacks images of today's Kubernetes, so it is passed over.
-    pub(super) fn find(cancel: &bootstrap_embedded::Cancel, say: Say<'_>) -> anyhow::Result<Self> {
+    pub(super) fn find(cancel: &Cancel, say: Say<'_>) -> anyhow::Result<Self> {
         match Tool::new("kind").args(["version"]).run() {
             Ok(said) if is_new_enough(&said, KIND_VERSION) => return Ok(Self { path: "kind".into() }),
             Ok(said) => say(format!(
@@ -42,7 +43,7 @@ impl Program {
             embedded::tell(&progress, say);
         });
         path.map(|path| Self { path }).map_err(|error| match error {
-            Error::Cancelled(_) => facts::cancelled(&error.to_string()).into(),
+            Error::Cancelled(_) => Failure::cancelled(error.to_string()).into(),
             Error::Assets(reason) => anyhow!("the program kind cannot be had: {reason}"),
             error => error.into(),
         })

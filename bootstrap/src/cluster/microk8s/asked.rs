@@ -4,6 +4,8 @@ use std::net::Ipv4Addr;
 
 use clap::Args;
 
+use crate::cluster::first_given;
+
 /// What Kubeflow's end-to-end test needs: names, volumes, a way in, load balancers' addresses, roles.
 const ADDONS: [&str; 5] = ["dns", "hostpath-storage", "ingress", "metallb", "rbac"];
 
@@ -28,13 +30,11 @@ pub struct Microk8sArgs {
 impl Microk8sArgs {
     /// The first flag that was given.
     pub fn given(&self) -> Option<&'static str> {
-        [
+        first_given([
             ("--channel", self.channel.is_some()),
             ("--addons", !self.addons.is_empty()),
             ("--metallb-addresses", self.metallb_addresses.is_some()),
-        ]
-        .into_iter()
-        .find_map(|(flag, given)| given.then_some(flag))
+        ])
     }
 }
 

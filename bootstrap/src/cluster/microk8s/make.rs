@@ -2,14 +2,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
     time::{Duration, Instant},
 };
-
-use anyhow::Context as _;
 
 use super::{
     Microk8s, ROUNDS, cancelled,
@@ -33,10 +28,9 @@ impl Microk8s {
         took("installedSeconds");
         self.await_ready()?;
         took("servingSeconds");
-        let images = self.images.clone();
-        if !images.is_empty() {
+        if !self.images.is_empty() {
             let loading = Instant::now();
-            self.load_images(&images, say)?;
+            self.load_images(&self.images, say)?;
             figures.insert("imageLoadSeconds".to_owned(), loading.elapsed().as_secs_f64());
         }
         for addon in &self.asked.addons {
@@ -127,17 +121,7 @@ impl Microk8s {
 
     /// Writes the kubeconfig beside the record, for its owner alone.
     fn write_kubeconfig(&self) -> anyhow::Result<PathBuf> {
-        let text = self.run(&Call::config())?;
-        let (place, partial) = (self.record.file("kubeconfig"), self.record.file("kubeconfig.partial"));
-        let written = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&partial)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-            .and_then(|()| fs::rename(&partial, &place));
-        written.with_context(|| format!("writing {}", place.display()))?;
-        Ok(place)
+        self.record.keep("kubeconfig", self.run(&Call::config())?.as_bytes())?;
+        Ok(self.record.file("kubeconfig"))
     }
 }

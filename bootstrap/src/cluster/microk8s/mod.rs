@@ -13,8 +13,6 @@ mod steps;
 
 use std::path::{Path, PathBuf};
 
-use crds::ExitCode;
-
 pub use self::asked::Microk8sArgs;
 use self::{
     asked::Asked,
@@ -40,7 +38,6 @@ pub struct Microk8s {
     failure_logs: PathBuf,
     record: Record,
     cancel: Cancel,
-    fetching: bootstrap_embedded::Cancel,
 }
 
 impl Microk8s {
@@ -61,7 +58,6 @@ impl Microk8s {
             failure_logs: settings.failure_logs.clone(),
             record: Record::of(ClusterKind::Microk8s, &settings.name),
             cancel: Cancel::default(),
-            fetching: bootstrap_embedded::Cancel::default(),
         })
     }
 
@@ -174,7 +170,6 @@ impl Cluster for Microk8s {
 
     fn interrupt(&self) {
         self.cancel.cancel();
-        self.fetching.cancel();
     }
 
     fn load_images(&self, layouts: &[PathBuf], say: Say<'_>) -> anyhow::Result<()> {
@@ -197,7 +192,7 @@ impl Cluster for Microk8s {
 
     fn kubectl(&self, say: Say<'_>) -> anyhow::Result<PathBuf> {
         // MicroK8s brings one, but what is rendered is rendered before there is a cluster.
-        kubectl::on_the_path_or_fetched(&self.fetching, say)
+        kubectl::on_the_path_or_fetched(&self.cancel, say)
     }
 
     fn evidence(&self, folder: &Path) -> anyhow::Result<()> {
@@ -217,9 +212,7 @@ impl Cluster for Microk8s {
 /// That a cancelled program ended is what was asked for, not an error of the machine.
 fn cancelled(error: ToolError) -> anyhow::Error {
     match error {
-        ToolError::Cancelled { .. } => {
-            Failure { code: ExitCode::Cancelled, message: error.to_string() }.into()
-        }
+        ToolError::Cancelled { .. } => Failure::cancelled(error.to_string()).into(),
         error => error.into(),
     }
 }
