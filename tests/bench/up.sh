@@ -5,7 +5,7 @@ set -euo pipefail
 kfe2e=${KFE2E:?set KFE2E to the program} rounds=${1:-3}
 trap '"$kfe2e" down --name bench >/dev/null 2>&1' EXIT
 for ((round = 0; round < rounds; round++)); do
-  "$kfe2e" up --name bench --output json | python3 -c '
+  "$kfe2e" up --cluster embedded --name bench --output json | python3 -c '
 import json, sys
 events = [json.loads(line) for line in sys.stdin]
 figures = next(event["figures"] for event in events if event.get("event") == "stageFinished")

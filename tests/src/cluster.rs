@@ -36,9 +36,15 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes a cluster, with these further arguments for `kfe2e up`.
+    /// Makes an embedded cluster with the images of everything that tests run.
+    pub async fn up_with_images(name: &str) -> Self {
+        let images = program::image_flags();
+        Self::up(name, &images.iter().map(String::as_str).collect::<Vec<_>>()).await
+    }
+
+    /// Makes an embedded cluster, with these further arguments for `kfe2e up`.
     pub async fn up(name: &str, arguments: &[&str]) -> Self {
-        let mut all = vec!["up", "--name", name, "--output", "json"];
+        let mut all = vec!["up", "--cluster", "embedded", "--name", name, "--output", "json"];
         all.extend(arguments);
         let ended = program::run(&all, UP_WITHIN).expect(0);
         let lines: Vec<Value> =

@@ -8,4 +8,5 @@ pub mod docker;
 pub mod host;
 pub mod objects;
 pub mod program;
+pub mod runs;
 pub mod trials;

@@ -49,6 +49,11 @@ pub fn image_folders() -> Vec<PathBuf> {
     variable("KFE2E_TEST_IMAGES").split(':').map(PathBuf::from).collect()
 }
 
+/// The flags that load the images of these folders into a cluster.
+pub fn image_flags() -> Vec<String> {
+    image_folders().into_iter().flat_map(|folder| ["--images".into(), folder.display().to_string()]).collect()
+}
+
 /// The top folder of the checkout.
 pub fn checkout() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("/"))

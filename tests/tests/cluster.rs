@@ -9,7 +9,6 @@ use e2e_tests::{
         TARGET, conditions, e2etest, finished, gate, message, notebook, notebook_json, run_to_end, script,
         test_status,
     },
-    program::image_folders,
     trials::{run, runtime, trial},
 };
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
@@ -58,12 +57,7 @@ async fn cluster(shared: Arc<Shared>) -> Arc<Cluster> {
 
 /// A cluster with the small Kubeflow and the operator.
 async fn installed(name: &str) -> Cluster {
-    let folders = image_folders();
-    let mut arguments = Vec::new();
-    for folder in &folders {
-        arguments.extend(["--images", folder.to_str().unwrap()]);
-    }
-    let cluster = Cluster::up(name, &arguments).await;
+    let cluster = Cluster::up_with_images(name).await;
     // Custom resources need their definitions served first: Kubeflow's own guide applies until it works, with force.
     let applied = || async {
         Some(cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "-k", "tests/kubeflow-mini"]))

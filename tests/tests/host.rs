@@ -5,7 +5,7 @@ use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 use e2e_tests::{
     cluster::{Cluster, Shared, down, eventually},
     host::Host,
-    program::{Removed, Running, image_folders, kfe2e, run as run_kfe2e, start, start_command, test_image},
+    program::{Removed, Running, kfe2e, run as run_kfe2e, start, start_command, test_image},
     trials::{plain, run, runtime, trial},
 };
 use nix::sys::signal::Signal;
@@ -43,16 +43,7 @@ fn main() -> ExitCode {
 const POD: &str = "probe";
 
 async fn cluster(shared: Arc<Shared>) -> Arc<Cluster> {
-    shared
-        .get(|name| async move {
-            let folders = image_folders();
-            let mut arguments = Vec::new();
-            for folder in &folders {
-                arguments.extend(["--images", folder.to_str().unwrap()]);
-            }
-            Cluster::up(name, &arguments).await
-        })
-        .await
+    shared.get(|name| async move { Cluster::up_with_images(name).await }).await
 }
 
 /// A restricted pod that serves files over HTTP, its claim, and a Service before it.
@@ -117,8 +108,8 @@ async fn everything_works(shared: Arc<Shared>) {
 async fn side_by_side(shared: Arc<Shared>) {
     let first = cluster(shared).await;
     let (one, two) = (
-        start(&["up", "--name", "e2e-second", "--nodes", "0"]),
-        start(&["up", "--name", "e2e-second", "--nodes", "0"]),
+        start(&["up", "--cluster", "embedded", "--name", "e2e-second", "--nodes", "0"]),
+        start(&["up", "--cluster", "embedded", "--name", "e2e-second", "--nodes", "0"]),
     );
     one.wait(Duration::from_secs(120)).expect(0);
     two.wait(Duration::from_secs(120)).expect(0);
@@ -227,7 +218,7 @@ const POINTS: [&str; 3] = ["", "netns", "containerd.sock"];
 
 /// Starts `up` and waits until it has made that much.
 fn half_made(name: &str, point: &str) -> Running {
-    let mut up = start(&["up", "--name", name]);
+    let mut up = start(&["up", "--cluster", "embedded", "--name", name]);
     up.await_path(&Path::new("/run/kfe2e").join(name).join(point), Duration::from_secs(60));
     up
 }
@@ -260,13 +251,19 @@ fn interrupted_up() {
 /// A cluster that somebody else made is never removed by a command that cannot use it.
 fn foreign_cluster() {
     let _removed = Removed("e2e-foreign");
-    run_kfe2e(&["up", "--name", "e2e-foreign", "--nodes", "0"], Duration::from_secs(120)).expect(0);
-    run_kfe2e(&["up", "--name", "e2e-foreign"], Duration::from_secs(120)).expect(4);
+    run_kfe2e(
+        &["up", "--cluster", "embedded", "--name", "e2e-foreign", "--nodes", "0"],
+        Duration::from_secs(120),
+    )
+    .expect(0);
+    run_kfe2e(&["up", "--cluster", "embedded", "--name", "e2e-foreign"], Duration::from_secs(120)).expect(4);
     let folder = tempfile::tempdir().unwrap();
     let (script, out) = (folder.path().join("a.py"), folder.path().join("out"));
     std::fs::write(&script, "pass").unwrap();
     let run = [
         "run",
+        "--cluster",
+        "embedded",
         "--name",
         "e2e-foreign",
         "--kubeflow",
@@ -278,7 +275,11 @@ fn foreign_cluster() {
     ];
     let refused = run_kfe2e(&run, Duration::from_secs(120)).expect(4);
     assert!(refused.stderr.contains("kfe2e down"), "{}", refused.stderr);
-    run_kfe2e(&["up", "--name", "e2e-foreign", "--nodes", "0"], Duration::from_secs(20)).expect(0);
+    run_kfe2e(
+        &["up", "--cluster", "embedded", "--name", "e2e-foreign", "--nodes", "0"],
+        Duration::from_secs(20),
+    )
+    .expect(0);
     let kubeconfig = "/var/lib/kfe2e/e2e-foreign/kubeconfig";
     let mut alive = std::process::Command::new(e2e_tests::cluster::kubectl());
     alive.args(["--kubeconfig", kubeconfig, "get", "--raw", "/readyz"]);

@@ -10,13 +10,16 @@ mod world;
 use std::{fs, process::ExitCode, sync::Arc};
 
 use crds::run_event::{RunEvent, Stage, What};
-use e2e_tests::trials::{plain, run};
+use e2e_tests::{
+    runs::{SAMPLES, result, run_arguments},
+    trials::{plain, run},
+};
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 
 use of_others::{existing, others_untouched, replaced, reuse_of_nothing};
 use refusals::{docker_absent, refusals, unfit_machine};
-use world::{LIMIT, SHORT, Shared, World, everything, files, result, run_arguments};
+use world::{LIMIT, SHORT, Shared, World, everything, files};
 
 fn main() -> ExitCode {
     let shared = Arc::new(Shared::default());
@@ -51,13 +54,7 @@ fn samples_pass(world: &World) {
     let before = everything(world);
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let samples = [
-        "--notebook",
-        "manifests/samples/kubeflow-pipelines.ipynb",
-        "--script",
-        "manifests/samples/kubeflow-pipelines.py",
-    ];
-    let ended = world.run("e2e-kind", "tests/kubeflow-mini", &out, &samples).expect(0);
+    let ended = world.run("e2e-kind", "tests/kubeflow-mini", &out, &SAMPLES).expect(0);
     assert!(ended.stderr.contains("--cluster kind is taken, as Docker answers here"), "{}", ended.stderr);
     let result = result(&out);
     assert_eq!(result.environment["cluster"], "kind");

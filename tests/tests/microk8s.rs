@@ -69,11 +69,7 @@ fn layout(folder: &Path) -> PathBuf {
 
 /// The stand-in with a real cluster behind it, which has the images: what is imported goes to the stand-in.
 async fn stand_in(shared: Arc<Shared>) -> StandIn {
-    let make = |name| async move {
-        let folders = image_folders();
-        let images = folders.iter().flat_map(|folder| ["--images", folder.to_str().unwrap()]);
-        Cluster::up(name, &["--cluster", "embedded"].into_iter().chain(images).collect::<Vec<_>>()).await
-    };
+    let make = |name| async move { Cluster::up_with_images(name).await };
     let stand_in = StandIn::new();
     fs::copy(&shared.get(make).await.kubeconfig, stand_in.path("kubeconfig")).unwrap();
     stand_in

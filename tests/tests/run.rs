@@ -2,15 +2,13 @@
 
 use std::{fs, path::Path, process::ExitCode, time::Duration};
 
-use crds::{
-    run_event::{RunEvent, Stage, What},
-    run_result::RunResult,
-};
+use crds::run_event::{RunEvent, Stage, What};
 use e2e_tests::{
     cluster::down,
     host::Host,
     objects::notebook_json,
-    program::{Removed, Running, image_folders, run as kfe2e, start, test_image},
+    program::{Removed, Running, run as kfe2e, start, test_image},
+    runs::{SAMPLES, result, run_arguments},
     trials::{plain, run},
 };
 use nix::sys::signal::Signal;
@@ -38,21 +36,7 @@ fn main() -> ExitCode {
 }
 
 fn arguments(name: &str, kubeflow: &str, out: &Path, more: &[&str]) -> Vec<String> {
-    let mut all: Vec<String> =
-        ["run", "--cluster", "embedded", "--name", name, "--kubeflow", kubeflow, "--out"]
-            .map(Into::into)
-            .into();
-    all.push(out.display().to_string());
-    all.extend(["--image".into(), test_image()]);
-    for folder in image_folders() {
-        all.extend(["--images".into(), folder.display().to_string()]);
-    }
-    all.extend(more.iter().map(ToString::to_string));
-    all
-}
-
-fn result(out: &Path) -> RunResult {
-    serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap()
+    run_arguments(name, kubeflow, out, &[&["--cluster", "embedded"], more].concat())
 }
 
 /// The text outputs of an executed notebook.
@@ -69,13 +53,7 @@ fn samples_pass() {
     let before = Host::now();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let samples = [
-        "--notebook",
-        "manifests/samples/kubeflow-pipelines.ipynb",
-        "--script",
-        "manifests/samples/kubeflow-pipelines.py",
-    ];
-    let ended = kfe2e(&arguments("e2e-samples", "tests/kubeflow-mini", &out, &samples), LIMIT).expect(0);
+    let ended = kfe2e(&arguments("e2e-samples", "tests/kubeflow-mini", &out, &SAMPLES), LIMIT).expect(0);
     assert!(ended.stdout.contains(out.to_str().unwrap()), "{}", ended.stdout);
     let result = result(&out);
     assert_eq!((result.exit_code, result.tests.len()), (0, 2));
@@ -189,7 +167,7 @@ fn bad_input() {
         std::process::Command::new("setpriv")
             .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
             .arg(copy_of_kfe2e(&folder))
-            .args(["run", "--kubeflow", "none", "--script", "/nowhere.py"]),
+            .args(["run", "--cluster", "embedded", "--kubeflow", "none", "--script", "/nowhere.py"]),
         "kfe2e as nobody".into(),
     )
     .wait(Duration::from_secs(20));
@@ -204,7 +182,8 @@ fn no_containerd(notebook: &str) {
         [ ! -f $place/containerd ] || mount --bind /dev/null $place/containerd; done; exec \"$0\" \"$@\"";
     let mut command = std::process::Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", hide]).arg(e2e_tests::program::kfe2e());
-    command.args(["run", "--name", "e2e-bad-input", "--kubeflow", "none", "--notebook", notebook]);
+    command.args(["run", "--cluster", "embedded", "--name", "e2e-bad-input", "--kubeflow", "none"]);
+    command.args(["--notebook", notebook]);
     let ended = e2e_tests::program::start_command(&mut command, "kfe2e without containerd".into())
         .wait(Duration::from_secs(20));
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);

@@ -2,17 +2,16 @@
 
 use std::{
     fs,
-    path::Path,
     process::{Command, ExitCode},
     sync::{Arc, OnceLock, mpsc::channel},
     time::Duration,
 };
 
 use bootstrap_embedded::KubernetesVersion;
-use crds::run_result::RunResult;
 use e2e_tests::{
     docker::Docker,
-    program::{checkout, image_folders, kfe2e, start_command, test_image},
+    program::{checkout, kfe2e, start_command},
+    runs::{SAMPLES, result, run_arguments},
     trials::{plain, run},
 };
 use libtest_mimic::Trial;
@@ -80,27 +79,14 @@ fn node_image(version: KubernetesVersion) -> String {
 fn samples(cluster: &'static str, more: &[&str], variables: &[(String, String)]) -> Passed {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let image = test_image();
-    let mut arguments =
-        vec!["run", "--cluster", cluster, "--name", "e2e-version", "--kubeflow", "tests/kubeflow-mini"];
-    arguments.extend(["--notebook", "manifests/samples/kubeflow-pipelines.ipynb"]);
-    arguments.extend(["--script", "manifests/samples/kubeflow-pipelines.py"]);
-    arguments.extend(["--image", &image, "--out", out.to_str().unwrap()]);
-    let folders = image_folders();
-    for folder in &folders {
-        arguments.extend(["--images", folder.to_str().unwrap()]);
-    }
-    arguments.extend(more);
+    let more = [&["--cluster", cluster], &SAMPLES[..], more].concat();
+    let arguments = run_arguments("e2e-version", "tests/kubeflow-mini", &out, &more);
     let mut command = Command::new(kfe2e());
     command.args(&arguments).envs(variables.iter().cloned());
     start_command(&mut command, format!("kfe2e {}", arguments.join(" "))).wait(LIMIT).expect(0);
     let result = result(&out);
     assert_eq!(result.environment["cluster"], cluster);
     Passed { cluster, kubernetes: result.environment["kubernetes"].clone() }
-}
-
-fn result(out: &Path) -> RunResult {
-    serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap()
 }
 
 /// The table, as it stands in the documentation.

@@ -4,7 +4,7 @@ use std::fs;
 
 use e2e_tests::{
     cluster::context,
-    program::{checkout, image_folders, kfe2e, start_command, test_image},
+    program::{checkout, image_flags, image_folders, kfe2e, start_command, test_image},
 };
 
 use super::world::{LIMIT, SHORT, World, everything, state};
@@ -83,12 +83,8 @@ pub(super) fn reuse_of_nothing(world: &World) {
 }
 
 pub(super) fn existing(world: &World) {
-    let mut more = Vec::new();
-    let folders = image_folders();
-    for folder in &folders {
-        more.extend(["--images", folder.to_str().unwrap()]);
-    }
-    let kubeconfig = world.up("e2e-existing-kind", &more);
+    let images = image_flags();
+    let kubeconfig = world.up("e2e-existing-kind", &images.iter().map(String::as_str).collect::<Vec<_>>());
     let everything = || {
         let kinds =
             "namespaces,crd,clusterroles,deployments,serviceaccounts,configmaps,validatingadmissionpolicies";

@@ -9,11 +9,12 @@ use std::{
     time::Duration,
 };
 
-use crds::run_result::RunResult;
+use bootstrap_embedded::KIND_VERSION;
 use e2e_tests::{
     cluster::kubectl,
     docker::{Docker, node_image_archive},
-    program::{Ended, Running, image_folders, kfe2e, start_command, test_image},
+    program::{Ended, Running, kfe2e, start_command},
+    runs::run_arguments,
 };
 
 /// How long a run may take on a busy machine.
@@ -93,19 +94,7 @@ impl World {
 pub(super) fn kind() -> PathBuf {
     let cache = std::env::var("KFE2E_CACHE")
         .map_or_else(|_| PathBuf::from(std::env::var("HOME").unwrap()).join(".cache/kfe2e"), PathBuf::from);
-    cache.join("assets/kind-v0.33.0/kind")
-}
-
-/// The flags of a run, without `--cluster`.
-pub(super) fn run_arguments(name: &str, kubeflow: &str, out: &Path, more: &[&str]) -> Vec<String> {
-    let mut all: Vec<String> =
-        ["run", "--name", name, "--kubeflow", kubeflow, "--out"].map(Into::into).into();
-    all.extend([out.display().to_string(), "--image".into(), test_image()]);
-    for folder in image_folders() {
-        all.extend(["--images".into(), folder.display().to_string()]);
-    }
-    all.extend(more.iter().map(ToString::to_string));
-    all
+    cache.join(format!("assets/kind-{KIND_VERSION}/kind"))
 }
 
 /// Everything that a kind cluster could leave: in Docker, and in files of the user.
@@ -147,8 +136,4 @@ pub(super) fn files(out: &Path) -> BTreeSet<String> {
         }));
     }
     found
-}
-
-pub(super) fn result(out: &Path) -> RunResult {
-    serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap()
 }
