@@ -30,15 +30,8 @@ export SOURCE_DATE_EPOCH=1767225600
 [ "$(id -u)" = 0 ] || die "needs root to unpack Debian packages; run it with sudo"
 command -v mmdebstrap >/dev/null || die "mmdebstrap is missing; install it with: apt-get install mmdebstrap"
 command -v "$kfe2e" >/dev/null || die "the kfe2e program is not at '$kfe2e'; build it and set KFE2E to its path"
-# shellcheck disable=SC1091  # a file of the machine
-suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-[ -n "$suite" ] || die "/etc/os-release has no VERSION_CODENAME; Debian and Ubuntu have it"
-sources=()
-for file in /etc/apt/sources.list.d/{debian,ubuntu}.sources /etc/apt/sources.list; do
-    # With the deb822 file, the old one is at most a comment.
-    if [ "${#sources[@]}" = 0 ] && grep -qsE '^(deb|Types:)' "$file"; then sources+=("$file"); fi
-done
-[ "${#sources[@]}" -gt 0 ] || die "no apt sources in /etc/apt/sources.list.d/{debian,ubuntu}.sources or /etc/apt/sources.list"
+# shellcheck source=apt-sources.sh
+. "$here/apt-sources.sh"
 
 # hash_of FILE...: the first 16 digits of a hash over names, contents and what else decides the result.
 hash_of() { { echo "$suite $(dpkg --print-architecture)"; (cd "$here/.." && sha256sum "$@"); } | sha256sum | cut -c1-16; }
@@ -56,7 +49,7 @@ chmod 755 "$scratch"
 
 mapfile -t programs < <(cd "$here/.." && find kubeflow-mini/src -name '*.py' ! -name 'test_*' | LC_ALL=C sort)
 [ "${#programs[@]}" -gt 0 ] || die "no stand-ins in $standins"
-python=$cache/layers/python-$(hash_of images/python.sh images/python-layers.sh images/requirements.txt)
+python=$cache/layers/python-$(hash_of images/python.sh images/apt-sources.sh images/python-layers.sh images/requirements.txt)
 standin=$cache/layers/kubeflow-mini-$(hash_of images/python.sh "${programs[@]}").tar
 layout=$cache/python-$(printf '%s %s' "${python##*/}" "${standin##*/}" | sha256sum | cut -c1-16)
 

@@ -34,8 +34,8 @@ export SOURCE_DATE_EPOCH=1767225600
 for program in mmdebstrap go gcc python3 zstd unshare; do
     command -v "$program" >/dev/null || die "$program is missing; tests/packages.sh installs what Debian has"
 done
-# shellcheck disable=SC1091  # a file of the machine
-suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+# shellcheck source=../images/apt-sources.sh
+. "$here/../images/apt-sources.sh"
 
 # version_of SET MODULE: what the embedded cluster's module files, which its own tests hold to its versions, have.
 version_of() { grep -oP -m 1 "^\s*(require )?\Q$2\E \Kv[0-9.]+" "$embedded/$1/go.mod"; }
@@ -58,11 +58,11 @@ done
 
 # hash_of TEXT FILE...: the first 16 digits of a hash over a text, and over names and contents of files.
 hash_of() { { echo "$suite $(dpkg --print-architecture) $1"; (cd "$here" && sha256sum "${@:2}"); } | sha256sum | cut -c1-16; }
-base=$images/layers/kind-node-$(hash_of base node/base.sh node/debian.sh)
+base=$images/layers/kind-node-$(hash_of base node/base.sh node/debian.sh ../images/apt-sources.sh)
 mapfile -t files < <(cd "$here" && find node modules -type f | LC_ALL=C sort)
 # Kubernetes' programs by size and time of change: half a gigabyte would take longer to read than all else here.
 stamp=$(stat --format '%n %s %Y' "${given[@]}")
-result=$images/kind-node-$(hash_of "$stamp" node-image.sh "${files[@]}" ../../bootstrap/embedded/modules/coredns/go.{mod,sum})
+result=$images/kind-node-$(hash_of "$stamp" node-image.sh "${files[@]}" ../images/apt-sources.sh ../../bootstrap/embedded/modules/coredns/go.{mod,sum})
 
 mkdir -p "$images/layers"
 exec 9>"$images/.kind-node.lock"
@@ -111,7 +111,7 @@ spec = json.load(sys.stdin); del spec["process"]["rlimits"]; json.dump(spec, sys
 if [ ! -d "$base" ]; then
     say "making the node's Debian from $suite packages (about a minute, once)"
     mkdir "$scratch/base"
-    TMPDIR=$scratch "$here/node/base.sh" "$suite" "$scratch/base/base.tar" >"$images/kind-node.log" 2>&1 ||
+    TMPDIR=$scratch "$here/node/base.sh" "$scratch/base/base.tar" >"$images/kind-node.log" 2>&1 ||
         { tail -n 30 "$images/kind-node.log" >&2; die "Debian's layer could not be made; the whole log is $images/kind-node.log"; }
     mv "$scratch/base" "$base"
 fi

@@ -17,7 +17,7 @@ use std::{
 
 use e2e_tests::{
     cluster::{Cluster, Shared},
-    program::{checkout, image_folders, start_command, test_image},
+    program::{checkout, start_command, test_image},
     trials::{plain, run, runtime, trial},
 };
 use nix::sys::signal::Signal;

@@ -1,19 +1,14 @@
 #!/usr/bin/env bash
 # Writes Debian's part of a node as a tar, from this machine's own apt sources. What stays of it is up to ./debian.sh.
 #
-#   node/base.sh SUITE OUT
+#   node/base.sh OUT
 set -euo pipefail
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
-suite=$1 out=${2:?usage: base.sh SUITE OUT}
+out=${1:?usage: base.sh OUT}
 here=$(cd "$(dirname "$0")" && pwd)
-[ -n "$suite" ] || die "/etc/os-release has no VERSION_CODENAME; Debian and Ubuntu have it"
-sources=()
-for file in /etc/apt/sources.list.d/{debian,ubuntu}.sources /etc/apt/sources.list; do
-    # With the deb822 file, the old one is at most a comment.
-    if [ "${#sources[@]}" = 0 ] && grep -qsE '^(deb|Types:)' "$file"; then sources+=("$file"); fi
-done
-[ "${#sources[@]}" -gt 0 ] || die "no apt sources in /etc/apt/sources.list.d/{debian,ubuntu}.sources or /etc/apt/sources.list"
+# shellcheck source=../../images/apt-sources.sh
+. "$here/../../images/apt-sources.sh"
 
 # What Docker, kubeadm, the kubelet and kube-proxy expect of a machine. The package `usr-is-merged` and its folder of
 # hooks spare the image all of Perl, which `usrmerge` would bring.
