@@ -1,0 +1,138 @@
+//! When a watcher first saw what is waited for. One process holds all watches, so that their times can be compared.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crds::{
+    names::label,
+    v1alpha1::{ConditionType, E2ETest, find},
+};
+use futures::StreamExt as _;
+use k8s_openapi::api::batch::v1::Job;
+use kube::{
+    Api, Client, ResourceExt as _,
+    runtime::{WatchStreamExt as _, watcher},
+};
+use tokio::sync::{Mutex, oneshot};
+
+/// How long anything may take to be seen.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// What can be seen of one run.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Sight {
+    /// A Job of the run of that name.
+    Job(String),
+    /// The Job of the run of that name is over.
+    JobOver(String),
+    /// The condition `Finished` of the run of that name.
+    Finished(String),
+    /// A status that the floor's object was given.
+    Floor(String),
+}
+
+enum Entry {
+    Seen(Instant),
+    Awaited(oneshot::Sender<Instant>),
+}
+
+/// Everything that was seen, and everything that is waited for.
+#[derive(Clone, Default)]
+pub struct Sights(Arc<Mutex<HashMap<Sight, Entry>>>);
+
+impl Sights {
+    /// Watches runs and Jobs until the process ends.
+    pub fn watch(client: &Client) -> Self {
+        let sights = Self::default();
+        let of_runs = sights.clone();
+        let runs = watcher(Api::<E2ETest>::all(client.clone()), watcher::Config::default());
+        tokio::spawn(runs.default_backoff().touched_objects().for_each(move |run| {
+            let (at, sights) = (Instant::now(), of_runs.clone());
+            async move {
+                if let Ok(run) = run {
+                    sights.see_run(&run, at).await;
+                }
+            }
+        }));
+        let of_jobs = sights.clone();
+        let ours = watcher::Config::default().labels(label::RUN);
+        let jobs = watcher(Api::<Job>::all(client.clone()), ours);
+        tokio::spawn(jobs.default_backoff().touched_objects().for_each(move |job| {
+            let (at, sights) = (Instant::now(), of_jobs.clone());
+            async move {
+                if let Ok(job) = job {
+                    sights.see_job(&job, at).await;
+                }
+            }
+        }));
+        sights
+    }
+
+    async fn see_run(&self, run: &E2ETest, at: Instant) {
+        let Some(status) = &run.status else { return };
+        if find(&status.conditions, ConditionType::Finished).is_some_and(|finished| finished.status == "True")
+        {
+            self.see(Sight::Finished(run.name_any()), at).await;
+        }
+        if run.name_any() == FLOOR {
+            self.see(Sight::Floor(status.tests_summary.clone().unwrap_or_default()), at).await;
+        }
+    }
+
+    async fn see_job(&self, job: &Job, at: Instant) {
+        let Some(run) = job.labels().get(label::RUN) else { return };
+        self.see(Sight::Job(run.clone()), at).await;
+        let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
+        let over = |type_: &str| matches!(type_, "Complete" | "Failed");
+        if conditions.into_iter().flatten().any(|condition| over(&condition.type_)) {
+            self.see(Sight::JobOver(run.clone()), at).await;
+        }
+    }
+
+    async fn see(&self, sight: Sight, at: Instant) {
+        let mut all = self.0.lock().await;
+        match all.remove(&sight) {
+            Some(Entry::Seen(first)) => {
+                all.insert(sight, Entry::Seen(first));
+            }
+            Some(Entry::Awaited(waiting)) => {
+                let _ = waiting.send(at);
+                all.insert(sight, Entry::Seen(at));
+            }
+            None => {
+                all.insert(sight, Entry::Seen(at));
+            }
+        }
+    }
+
+    /// When it was seen, now or before. Each thing is waited for by one at a time.
+    pub async fn when(&self, sight: Sight) -> Instant {
+        let coming = {
+            let mut all = self.0.lock().await;
+            if let Some(Entry::Seen(at)) = all.get(&sight) {
+                return *at;
+            }
+            let (sender, receiver) = oneshot::channel();
+            all.insert(sight.clone(), Entry::Awaited(sender));
+            receiver
+        };
+        let Ok(Ok(at)) = tokio::time::timeout(LIMIT, coming).await else {
+            panic!("waited {LIMIT:?} for {sight:?}")
+        };
+        at
+    }
+
+    /// Forgets a run, so that nothing grows with their number.
+    pub async fn forget(&self, run: &str) {
+        let mut all = self.0.lock().await;
+        for sight in [Sight::Job, Sight::JobOver, Sight::Finished] {
+            all.remove(&sight(run.to_owned()));
+        }
+    }
+}
+
+/// Name of the run whose status is written for the floor.
+pub const FLOOR: &str = "floor";
