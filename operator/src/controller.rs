@@ -28,8 +28,9 @@ use crate::{
     reconcile::{Context, on_error, reconcile},
 };
 
-/// Runs that are looked at side by side at most.
-const CONCURRENCY: u16 = 64;
+/// Runs that are looked at side by side at most: enough to keep an API server busy, and each costs a connection or two with
+/// its buffers.
+const CONCURRENCY: u16 = 16;
 /// How long a watch that broke waits before it is opened again, at most.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 /// How long it waits the first time.

@@ -100,7 +100,7 @@ pub(crate) fn advance(context: Context<'_>, entry: &TestStatus) -> Step {
         Judgement::Over(ending) => over(context, &entry, &ending, stop::effect(job, pod)),
         Judgement::Running if context.now < context.deadline => going_on(entry, None, Some(context.deadline)),
         Judgement::Waiting(message) if context.now < context.deadline => {
-            let wake = waiting::look_again(context.now).min(start_deadline(context, &entry));
+            let wake = waiting::look_again(&entry, context.now).min(start_deadline(context, &entry));
             going_on(entry, Some(message), Some(wake))
         }
         Judgement::Running | Judgement::Waiting(_) => at_the_runs_end(context, &entry, job, pod),
