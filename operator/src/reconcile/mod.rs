@@ -9,6 +9,7 @@ pub mod report;
 use std::{sync::Arc, time::Instant};
 
 use crds::v1alpha1::E2ETest;
+use futures::future::{join, join_all};
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
@@ -58,24 +59,33 @@ pub async fn reconcile(
     }
     let began = Instant::now();
     context.metrics.pass_began();
-    let result = passes(&seen.name_any(), &context).await;
+    let result = Box::pin(passes(seen, &context)).await;
     context.metrics.pass_ended(began.elapsed(), result.as_ref().err());
     result
 }
 
 /// Passes until there is something to wait for, and then what they have to tell: nobody waits for an event.
-async fn passes(name: &str, context: &Context) -> Result<Action, ReconcileError> {
-    let api = Api::<E2ETest>::all(context.client.clone());
-    let read = call::call("get", format!("E2ETest {name}"), api.get_opt(name)).await;
-    let Some(mut test) = read.map_err(ReconcileError::Observe)? else {
-        context.outages.over(name).await;
+async fn passes(cached: &E2ETest, context: &Context) -> Result<Action, ReconcileError> {
+    let Some((mut test, mut ahead)) = start(cached, context).await? else {
+        context.outages.over(&cached.name_any()).await;
         return Ok(Action::await_change());
     };
     let reference = test.object_ref(&());
     let mut events = Vec::new();
     let mut result = Ok(Action::requeue(Class::Conflict.retry_after()));
+    let mut looked_for = None;
     for _ in 0..PASSES {
-        result = match pass(&test, context, &mut events).await {
+        let Some(wanted) = Wanted::of(&test) else {
+            context.outages.over(&cached.name_any()).await;
+            result = Ok(Action::await_change());
+            break;
+        };
+        let seen = match ahead.take() {
+            Some(seen) => seen,
+            None => observe::observe(context, &test, &not_yet(&wanted, looked_for.as_deref())).await,
+        };
+        looked_for = Some(wanted.attempts);
+        result = match pass(&test, context, seen, &mut events).await {
             Ok((Requeue::Now, Some(next))) => {
                 test = next;
                 continue;
@@ -87,20 +97,50 @@ async fn passes(name: &str, context: &Context) -> Result<Action, ReconcileError>
         };
         break;
     }
-    for event in &events {
-        report::publish(context, &reference, &test.spec.target_namespace, event).await;
-    }
+    let published =
+        events.iter().map(|event| report::publish(context, &reference, &test.spec.target_namespace, event));
+    join_all(published).await;
     result
+}
+
+/// The run as the first pass takes it, and what was seen already; `None` where it is gone.
+///
+/// A run without a status is taken as it is cached: its pass only writes the status, which names the version that it has seen. Any
+/// other is read, and its children beside it, by the names that the cached run gives them. They count only if the run
+/// turns out to be that very version, as then it was the same while they were read.
+async fn start(
+    cached: &E2ETest,
+    context: &Context,
+) -> Result<Option<(E2ETest, Option<Seen>)>, ReconcileError> {
+    let Some(wanted) = Wanted::of(cached).filter(|_| cached.status.is_some()) else {
+        return Ok(Some((cached.clone(), None)));
+    };
+    let name = cached.name_any();
+    let api = Api::<E2ETest>::all(context.client.clone());
+    let read = call::call("get", format!("E2ETest {name}"), api.get_opt(&name));
+    let (read, seen) = join(read, observe::observe(context, cached, &wanted)).await;
+    let Some(test) = read.map_err(ReconcileError::Observe)? else { return Ok(None) };
+    let same = test.metadata.resource_version == cached.metadata.resource_version;
+    Ok(Some((test, same.then_some(seen))))
+}
+
+/// What has to be read, without the attempts that the pass before has only just written down: nobody can have made
+/// their Jobs before, and whoever is faster now is noticed when the Job is asked for.
+fn not_yet(wanted: &Wanted, looked_for: Option<&[(String, String)]>) -> Wanted {
+    let mut wanted = wanted.clone();
+    if let Some(known) = looked_for {
+        wanted.attempts.retain(|attempt| known.contains(attempt));
+    }
+    wanted
 }
 
 /// One pass; its events are added once its status is written. Returns when to look again, and the run as it was written.
 async fn pass(
     test: &E2ETest,
     context: &Context,
+    Seen { observed, problem }: Seen,
     events: &mut Vec<EventDraft>,
 ) -> Result<(Requeue, Option<E2ETest>), ReconcileError> {
-    let Some(wanted) = Wanted::of(test) else { return Ok((Requeue::Never, None)) };
-    let Seen { observed, problem } = observe::observe(context, test, &wanted).await;
     let plan = decide(test, &observed, &context.settings, Timestamp::now());
     let acted = act::act(context, &plan.effects).await;
     let settled = plan.settle(&acted);
