@@ -81,9 +81,11 @@ manifests: ## Generate manifests/crd from the types
 	$(CARGO) run --quiet --target $(TARGET) --package crds --example crdgen > manifests/crd/e2etests.e2e.kubeflow.org.yaml
 
 .PHONY: bench
-bench: build ## Timings against a peer or a floor in the same run
-	$(CARGO) build --target $(TARGET) --package runner --release
+bench: build ## Timings against a peer or a floor in the same run; BENCH="--churn 600" lets the operator's memory be watched for longer
+	$(CARGO) build --target $(TARGET) --package runner --package operator --release
 	tests/bench/notebook.sh $(CARGO_TARGET_DIR)/$(TARGET)/release/runner
+	$(AS_ROOT) CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" $(CARGO) bench --quiet --target $(TARGET) --package e2e-tests --bench operator -- \
+		--operator $(CARGO_TARGET_DIR)/$(TARGET)/release/operator --kopf "$$(tests/bench/operator/kopf-venv.sh)/bin/kopf" $(BENCH)
 	$(AS_ROOT) tests/bench/up.sh
 	$(AS_ROOT) tests/bench/kind.sh
 

@@ -14,7 +14,7 @@ use crate::{
 /// Runs at once during the churn.
 const WORKERS: usize = 4;
 /// For how long nothing may be written until it is quiet.
-const QUIET: Duration = Duration::from_secs(2);
+const QUIET: Duration = Duration::from_secs(1);
 /// How long it may take until it is quiet.
 const QUIET_WITHIN: Duration = Duration::from_secs(60);
 

@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 
 use crate::world::World;
 
-/// Between a pod's end and its Job's: the real Job controller takes a second.
-const BETWEEN: Duration = Duration::from_millis(25);
+/// Between a pod's end and its Job's: the real Job controller gathers changes of pods for a second.
+const BETWEEN: Duration = Duration::from_millis(60);
 
 /// The Job of a run, once it is there. It must be one that a Job controller can work with.
 async fn job_of(world: &World, run: &str, namespace: &str) -> Job {
