@@ -203,6 +203,52 @@ async fn a_job_is_posted_and_what_it_needs_is_applied() {
 }
 
 #[tokio::test]
+async fn a_new_run_costs_no_read() {
+    let begun = run(&json!({}), &attempted(&Value::Null));
+    let answers = vec![
+        ("PATCH", format!("{RUN}/status"), 200, begun.clone()),
+        ("PATCH", CONFIG_MAP.to_owned(), 200, json!({ "metadata": {} })),
+        ("POST", JOBS.to_owned(), 201, job()),
+        ("PATCH", format!("{RUN}/status"), 200, begun),
+    ];
+    let (result, seen) = against(run(&json!({}), &Value::Null), answers).await;
+    assert!(result.is_ok(), "{result:?}");
+    let order: Vec<&str> = seen.iter().map(|seen| seen.path.as_str()).collect();
+    let status = format!("{RUN}/status");
+    assert_eq!(
+        order[..3],
+        [&status, CONFIG_MAP, JOBS],
+        "the attempt is written down before its Job is asked for"
+    );
+    assert_eq!(
+        seen[0].body["metadata"]["resourceVersion"], "7",
+        "a cached run that is old is not written over"
+    );
+    assert!(seen.iter().all(|seen| seen.method != "GET"), "{seen:#?}");
+}
+
+#[tokio::test]
+async fn what_was_read_beside_a_run_counts_only_for_the_cached_version() {
+    let cached = run(&json!({}), &attempted(&Value::Null));
+    let mut newer = run(&json!({}), &attempted(&json!({ "name": "a-0f5e4a5c-1", "uid": "job-uid" })));
+    newer["metadata"]["resourceVersion"] = json!("8");
+    let answers = vec![
+        ("GET", RUN.to_owned(), 200, newer.clone()),
+        // Read beside the run, before its Job was made.
+        ("GET", JOB.to_owned(), 404, failure(404, "NotFound", "not found", Some("a-0f5e4a5c-1"))),
+        ("GET", PODS.to_owned(), 200, nothing("Pod")),
+        ("GET", JOB.to_owned(), 200, job()),
+        ("GET", PODS.to_owned(), 200, nothing("Pod")),
+        ("GET", "/api/v1/namespaces/profile/events".to_owned(), 200, nothing("Event")),
+        ("PATCH", format!("{RUN}/status"), 200, newer.clone()),
+    ];
+    let (result, seen) = against(cached, answers).await;
+    assert!(result.is_ok(), "{result:?}");
+    let status = find(&seen, "PATCH", &format!("{RUN}/status"));
+    assert!(status.body["status"].get("completionTime").is_none(), "its Job has not vanished: {status:?}");
+}
+
+#[tokio::test]
 async fn a_job_that_is_there_already_is_looked_at_again() {
     let run = run(&json!({}), &attempted(&Value::Null));
     let mut answers = unseen_attempt(&run);
