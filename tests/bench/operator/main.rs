@@ -27,6 +27,8 @@ use e2e_tests::{
     trials::runtime,
 };
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::{process::Process, report::Measured, scenarios::Latencies, world::World};
 
 /// Name of the cluster.
@@ -91,7 +93,7 @@ fn main() -> ExitCode {
     let outcome = runtime().block_on(async {
         tokio::select! {
             table = measure(&arguments) => Some(table),
-            _ = tokio::signal::ctrl_c() => None,
+            () = told_to_end() => None,
         }
     });
     drop(removed);
@@ -102,6 +104,13 @@ fn main() -> ExitCode {
         }
         None => ExitCode::from(130),
     }
+}
+
+/// Resolves with the first SIGINT or SIGTERM: the cluster and the processes are then removed all the same.
+async fn told_to_end() {
+    let mut interrupt = signal(SignalKind::interrupt()).unwrap();
+    let mut terminate = signal(SignalKind::terminate()).unwrap();
+    tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
 }
 
 /// Everything, in order. What takes turns with the peer comes first.
