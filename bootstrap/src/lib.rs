@@ -16,7 +16,7 @@ use clap::Parser as _;
 use crds::ExitCode;
 
 use crate::{
-    command_line::{Command, CommandLine, ImageCommand},
+    command_line::{ClusterArgs, Command, CommandLine, ImageCommand},
     failure::Failure,
 };
 
@@ -39,7 +39,9 @@ fn run(command_line: CommandLine) -> Result<ExitCode, Failure> {
         Command::Down(args) => command::down::down(&args),
         Command::Assets { kubernetes_version } => command::assets::assets(kubernetes_version.as_deref()),
         Command::Image { command } => match command {
-            ImageCommand::Load { cluster, folder } => command::image::load(&cluster, &folder),
+            ImageCommand::Load { cluster, name, folder } => {
+                command::image::load(&ClusterArgs::named(cluster, name), &folder)
+            }
             ImageCommand::Write { spec, out } => command::image::write(&spec, &out),
             ImageCommand::List { folder } => command::image::list(&folder),
         },

@@ -282,14 +282,15 @@ async fn refusals(shared: Arc<Shared>) {
         (
             vec!["--kubeconfig", kubeconfig, "--context", "powerless", "--images", layout],
             2,
-            "cannot be loaded into an existing",
+            "--images (or KFE2E_IMAGES) belongs to",
         ),
         (
             vec!["--kubeconfig", kubeconfig, "--context", "powerless", "--kubernetes-version", "1.36"],
             2,
-            "has its version already",
+            "--kubernetes-version belongs to",
         ),
         (vec!["--context", "a", "--addons", "dns"], 2, "--addons belongs to --cluster microk8s"),
+        (vec!["--context", "a", "--nodes", "3"], 2, "--nodes belongs to --cluster kind or microk8s or embedded"),
     ] {
         let out = folder.path().join("out");
         let mut all = vec!["run", "--cluster", "existing", "--kubeflow", "none", "--script", &text, "--out"];

@@ -4,6 +4,7 @@ mod blocking;
 mod connect;
 mod embedded;
 mod existing;
+mod flags;
 mod kind;
 mod kubectl;
 mod made;
@@ -90,6 +91,13 @@ pub struct ClusterSettings {
     pub for_existing: ExistingArgs,
 }
 
+impl ClusterSettings {
+    /// The name of a cluster that is given none.
+    pub const DEFAULT_NAME: &str = "kfe2e";
+    /// The number of nodes where none is asked for.
+    pub const DEFAULT_NODES: u8 = 1;
+}
+
 /// A cluster that was made, or found.
 #[derive(Clone, Debug)]
 pub struct Created {
@@ -131,30 +139,13 @@ pub trait Cluster: Send + Sync {
     fn destroy(&self, say: Say<'_>) -> anyhow::Result<()>;
 }
 
-/// The first flag that was given, of those of one kind.
-fn first_given<const N: usize>(flags: [(&'static str, bool); N]) -> Option<&'static str> {
-    flags.into_iter().find_map(|(flag, given)| given.then_some(flag))
-}
-
 /// The cluster that the settings ask for.
 ///
 /// # Errors
 /// A name that no cluster can have, or a flag of another kind of cluster.
 pub fn of(settings: &ClusterSettings) -> Result<Box<dyn Cluster>, Failure> {
     ClusterName::new(&settings.name).map_err(|error| Failure::usage(error.to_string()))?;
-    let given = [
-        (ClusterKind::Kind, settings.for_kind.given()),
-        (ClusterKind::Microk8s, settings.for_microk8s.given()),
-        (ClusterKind::Existing, settings.for_existing.given()),
-    ];
-    for (kind, flag) in given {
-        if let Some(flag) = flag.filter(|_| kind != settings.kind) {
-            return Err(Failure::usage(format!(
-                "{flag} belongs to --cluster {kind}, and this is --cluster {}",
-                settings.kind
-            )));
-        }
-    }
+    flags::check(settings).map_err(Failure::usage)?;
     Ok(match settings.kind {
         ClusterKind::Kind => Box::new(Kind::new(settings)?),
         ClusterKind::Microk8s => Box::new(Microk8s::new(settings)?),

@@ -15,8 +15,13 @@ use crate::{
 /// Removes a cluster and everything that it left. Without `--cluster`, every cluster of the name that is ours.
 pub fn down(args: &DownArgs) -> Result<ExitCode, Failure> {
     let (mut clusters, mut refused) = (Vec::new(), Vec::new());
-    for kind in kinds(&args.cluster) {
-        let cluster = cluster::of(&args.cluster.settings(kind, 1, &[]))?;
+    let kinds = kinds(&args.cluster);
+    if kinds.is_empty() {
+        // A flag that no kind of cluster made here takes is no less wrong where there is none.
+        cluster::of(&args.cluster.settings(ClusterKind::Embedded))?;
+    }
+    for kind in kinds {
+        let cluster = cluster::of(&args.cluster.settings(kind))?;
         match cluster.check_removal() {
             Ok(()) => clusters.push(cluster),
             Err(failure) => refused.push(failure),

@@ -21,8 +21,7 @@ pub async fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     if kind == ClusterKind::Existing {
         return Err(Failure::usage("--cluster existing: such a cluster is up already; `kfe2e run` uses it"));
     }
-    let cluster: Arc<dyn Cluster> =
-        Arc::from(cluster::of(&args.cluster.settings(kind, args.nodes, &args.images))?);
+    let cluster: Arc<dyn Cluster> = Arc::from(cluster::of(&args.cluster.settings(kind))?);
     checked(&cluster, because.as_deref()).await?;
     let interrupt =
         Interrupt::listen().map_err(|error| Failure::infrastructure(format!("signals: {error}")))?;

@@ -10,7 +10,7 @@ use kube::{
     runtime::{conditions::is_created, wait::await_condition},
 };
 
-use super::{apply, lasting, operator_ready::operator_ready, stages::Figures};
+use super::{apply, lasting, operator_ready::operator_ready, plan::Operator, stages::Figures};
 use crate::{failure::Failure, manifests, progress::Progress};
 
 /// How long one question may take.
@@ -22,12 +22,13 @@ const TARGET_WITHIN: Duration = Duration::from_mins(45);
 /// Applies the operator and waits until it answers.
 pub async fn deploy(
     client: &Client,
+    operator: Operator,
     spec: &E2ETestSpec,
     create_target: bool,
     before: Before,
     progress: &Progress,
 ) -> Result<((), Figures), Failure> {
-    let mut objects = manifests::operator().map_err(Failure::infrastructure)?;
+    let Operator { image, mut objects } = operator;
     let target = if create_target {
         manifests::target(&spec.target_namespace, &spec.service_account_name)
             .map_err(Failure::infrastructure)?
@@ -35,7 +36,7 @@ pub async fn deploy(
         Vec::new()
     };
     if before == Before::Unknown {
-        objects = lasting::operator(client, objects).await?;
+        objects = lasting::operator(client, &image, objects).await?;
     }
     objects.extend(target);
     apply(client, OPERATOR, &objects, before, Stage::Deploy, progress).await?;

@@ -73,7 +73,7 @@ pub async fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let settings = ClusterSettings {
         must_be_new: true,
         failure_logs: plan.out.join("cluster"),
-        ..args.cluster.settings(kind, args.nodes, &args.images)
+        ..args.cluster.settings(kind)
     };
     let cluster: Arc<dyn Cluster> = Arc::from(cluster::of(&settings)?);
     up::checked(&cluster, plan.cluster_because.as_deref()).await?;
@@ -129,7 +129,7 @@ async fn forward(
     let mut before = Before::Empty;
     if created.lasting {
         before = Before::Unknown;
-        lasting::check(&client, &plan.kubeflow, plan.name()).await?;
+        lasting::check(&client, plan).await?;
         e2etest = plan.e2etest(&kubeflow, lasting::serves_pod_defaults(&client).await?)?;
         reached.namespaces = Some(namespaces(&kubeflow, &e2etest));
     }
@@ -147,7 +147,8 @@ async fn forward(
         Box::pin(stages.run(Stage::Install, install)).await?;
     }
     let create_target = plan.kubeflow == KubeflowSource::None;
-    let deploy = deploy::deploy(&client, &e2etest.spec, create_target, before, &progress);
+    let operator = plan.operator()?;
+    let deploy = deploy::deploy(&client, operator, &e2etest.spec, create_target, before, &progress);
     Box::pin(stages.run(Stage::Deploy, deploy)).await?;
     if e2etest.spec.kubeflow.is_none() && (!create_target || created.lasting) {
         progress.say(Stage::Deploy, "the E2ETest has no gate: its tests start without waiting for Kubeflow");
@@ -168,7 +169,7 @@ fn asked_for(args: &RunArgs, kind: ClusterKind) -> BTreeMap<String, String> {
     BTreeMap::from([
         ("cluster".into(), kind.to_string()),
         ("kubeflow".into(), args.kubeflow.clone()),
-        ("operator image".into(), format!("{}:{}", names::IMAGE_REPOSITORY, env!("CARGO_PKG_VERSION"))),
+        ("operator image".into(), args.operator_image.clone()),
     ])
 }
 

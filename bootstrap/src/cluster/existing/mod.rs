@@ -10,7 +10,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Cluster, ClusterSettings, Created, Say, blocking::block_on, first_given, made};
+use super::{Cluster, ClusterSettings, Created, Say, blocking::block_on, made};
 use crate::{failure::Failure, tool::Cancel};
 use access::Access;
 
@@ -24,13 +24,6 @@ pub struct ExistingArgs {
     /// Context in it; the current one is never taken without being named.
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
-}
-
-impl ExistingArgs {
-    /// The first flag that was given.
-    pub fn given(&self) -> Option<&'static str> {
-        first_given([("--kubeconfig", self.kubeconfig.is_some()), ("--context", self.context.is_some())])
-    }
 }
 
 /// A cluster that was there before.
@@ -50,15 +43,6 @@ impl Existing {
                 "--cluster existing needs --kubeconfig FILE and --context NAME: no cluster is used that you did not name",
             ));
         };
-        if settings.kubernetes_version.is_some() {
-            return Err(Failure::usage("--kubernetes-version: an existing cluster has its version already"));
-        }
-        if !settings.images.is_empty() {
-            return Err(Failure::usage(
-                "--images: images cannot be loaded into an existing cluster; push them to a registry that its nodes reach \
-                 (KFE2E_IMAGES sets this flag too)",
-            ));
-        }
         Ok(Self {
             access: Access { kubeconfig: kubeconfig.clone(), context: context.clone() },
             fetching: Cancel::default(),

@@ -33,7 +33,7 @@ const MADE: [(&str, &str); 3] =
 
 /// Everything that a run does in every cluster: it makes, and removes again, whatever the operator consists of.
 fn needed() -> Result<Vec<Right>, Failure> {
-    let operator = manifests::operator().map_err(Failure::infrastructure)?;
+    let operator = manifests::operator(&manifests::released_image()).map_err(Failure::infrastructure)?;
     let resources = Resources::of(&operator);
     let mut kinds: BTreeSet<(String, String)> =
         MADE.into_iter().map(|(group, resource)| (group.to_owned(), resource.to_owned())).collect();

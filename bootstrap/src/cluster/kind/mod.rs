@@ -37,7 +37,7 @@ use self::{
     create::Maker, engine::Engine, existing::Existing, facts::Facts, load::Nodes, program::Program,
     request::Request,
 };
-use super::{Cluster, ClusterKind, ClusterSettings, Created, Record, Say, first_given, kubectl};
+use super::{Cluster, ClusterKind, ClusterSettings, Created, Record, Say, kubectl};
 use crate::{failure::Failure, tool::Cancel};
 
 /// Flags of `--cluster kind`.
@@ -53,17 +53,6 @@ pub struct KindArgs {
     /// Use the cluster of this name if it runs already: it stays, and only what is made in it is removed.
     #[arg(long)]
     pub reuse: bool,
-}
-
-impl KindArgs {
-    /// The first flag that was given.
-    pub fn given(&self) -> Option<&'static str> {
-        first_given([
-            ("--kind-config", self.kind_config.is_some()),
-            ("--kind-image", self.kind_image.is_some()),
-            ("--reuse", self.reuse),
-        ])
-    }
 }
 
 /// A KinD cluster.
