@@ -3,6 +3,7 @@
 mod blocking;
 mod connect;
 mod embedded;
+mod exec_plugin;
 mod existing;
 mod flags;
 mod kind;

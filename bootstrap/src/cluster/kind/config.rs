@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::input::yaml;
+
 /// What is asked for beside a configuration of the user's own.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Wanted<'a> {
@@ -31,8 +33,7 @@ pub(super) struct Asked<'a> {
 /// # Errors
 /// It is no YAML, or no `kind` configuration.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
-    let given: Value = serde_saphyr::from_str(text)
-        .map_err(|error| error.to_string().trim_start_matches("error: ").to_owned())?;
+    let given: Value = yaml::parse(text)?;
     if !given.is_object() {
         return Err("it is not a mapping of names to values".into());
     }
