@@ -290,7 +290,11 @@ async fn refusals(shared: Arc<Shared>) {
             "--kubernetes-version belongs to",
         ),
         (vec!["--context", "a", "--addons", "dns"], 2, "--addons belongs to --cluster microk8s"),
-        (vec!["--context", "a", "--nodes", "3"], 2, "--nodes belongs to --cluster kind or microk8s or embedded"),
+        (
+            vec!["--context", "a", "--nodes", "3"],
+            2,
+            "--nodes belongs to --cluster kind or microk8s or embedded",
+        ),
     ] {
         let out = folder.path().join("out");
         let mut all = vec!["run", "--cluster", "existing", "--kubeflow", "none", "--script", &text, "--out"];

@@ -17,17 +17,16 @@ const WORDS: [(&str, &str); 3] = [
 /// # Errors
 /// What is wrong with it, in one sentence.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_saphyr::from_str(text).map_err(|error| problem(&error))
+    serde_saphyr::from_str(text).map_err(|error| format!("no valid YAML: {}", problem(&error)))
 }
 
-/// What is wrong with a text.
+/// What is wrong with a text, be it no YAML or not what was to be read.
 pub fn problem(error: &serde_saphyr::Error) -> String {
     // Under its message, the reader draws the place.
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     let line = line.strip_prefix("error: ").unwrap_or(line);
-    let said = WORDS.iter().fold(line.to_owned(), |line, (theirs, ours)| line.replace(theirs, ours));
-    format!("no valid YAML: {said}")
+    WORDS.iter().fold(line.to_owned(), |line, (theirs, ours)| line.replace(theirs, ours))
 }
 
 #[cfg(test)]

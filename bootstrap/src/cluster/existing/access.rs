@@ -93,7 +93,7 @@ fn explained(error: &kube::Error) -> String {
 /// Why a kubeconfig cannot be read.
 fn unreadable(error: &KubeconfigError) -> String {
     match error {
-        KubeconfigError::Parse(error) => yaml::problem(error),
+        KubeconfigError::Parse(error) => format!("no kubeconfig: {}", yaml::problem(error)),
         other => chain(other),
     }
 }
@@ -123,7 +123,7 @@ mod tests {
         assert!(
             refused
                 .message
-                .ends_with("no valid YAML: line 2 column 3: mapping values are not allowed in this context"),
+                .ends_with("no kubeconfig: line 2 column 3: mapping values are not allowed in this context"),
             "{refused}"
         );
         std::fs::write(
