@@ -17,7 +17,7 @@ use e2e_tests::{
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 
-use of_others::{existing, others_untouched, replaced, reuse_of_nothing};
+use of_others::{existing, others_untouched, overtaken, replaced, reuse_of_nothing};
 use refusals::{docker_absent, refusals, unfit_machine};
 use world::{LIMIT, SHORT, Shared, World, everything, files};
 
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         slow("three nodes run tests", three_nodes),
         slow("other clusters of the user are left alone", others_untouched),
         slow("a cluster that the user made where ours was is theirs", replaced),
+        slow("a run removes only what it made itself", overtaken),
         slow("a run that may reuse a cluster and finds none leaves nothing", reuse_of_nothing),
         slow("two kind clusters and an embedded one live side by side", side_by_side),
         slow("an existing kind cluster is left as it was", existing),

@@ -125,7 +125,8 @@ impl Record {
         }
     }
 
-    fn path(&self) -> PathBuf {
+    /// Its own file.
+    pub fn path(&self) -> PathBuf {
         self.folder.join(FILE)
     }
 }
