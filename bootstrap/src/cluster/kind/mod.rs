@@ -32,7 +32,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-pub(crate) use runtime::Runtime;
+pub(crate) use runtime::{Answer, Runtime};
 
 use self::{
     create::Maker, engine::Engine, existing::Existing, facts::Facts, load::Nodes, program::Program,
