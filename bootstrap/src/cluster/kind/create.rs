@@ -79,7 +79,7 @@ impl Maker<'_> {
         let others = others.facts;
         let network = self.engine.network();
         let shares = |other: &&Facts| other.engine == self.engine;
-        let mut facts = Facts {
+        let facts = Facts {
             schema_version: SCHEMA_VERSION,
             engine: self.engine.clone(),
             mark: Some(mark.clone()),
@@ -90,18 +90,10 @@ impl Maker<'_> {
                 || containers::has_network(&self.engine, network).map(|there| !there),
                 |other| Ok(other.network_is_ours),
             )?,
-            raised: if self.engine.is_local() {
-                kernel::too_low(&others.into_iter().flat_map(|other| other.raised).collect())
-            } else {
-                kernel::Raises::new()
-            },
         };
         self.record.write(&facts)?;
-        if let Some(command) = kernel::raise(&mut facts.raised) {
-            self.record.write(&facts)?;
-            say(format!(
-                "Kubeflow's pods watch more files than this machine allows; raise its limits with `{command}`"
-            ));
+        if self.engine.is_local() {
+            kernel::raise(mark)?.into_iter().for_each(say);
         }
         Ok(facts)
     }

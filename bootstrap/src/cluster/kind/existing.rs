@@ -94,10 +94,12 @@ pub(super) fn unfit(facts: Option<&Facts>, containers: &[Container], request: &R
 mod tests {
     use std::path::PathBuf;
 
+    use std::slice::from_ref;
+
     use serde_json::json;
 
     use super::*;
-    use crate::cluster::kind::{containers, engine::Engine, kernel::Raises, mark::Mark, runtime::Runtime};
+    use crate::cluster::kind::{containers, engine::Engine, mark::Mark, runtime::Runtime};
 
     fn facts(mark: Option<&str>, complete: bool) -> Facts {
         Facts {
@@ -108,7 +110,6 @@ mod tests {
             nodes: 1,
             image: Some("i:1".into()),
             network_is_ours: true,
-            raised: Raises::new(),
         }
     }
 
@@ -140,8 +141,12 @@ mod tests {
     #[test]
     fn a_cluster_without_our_mark_is_somebody_elses() {
         let (ours, others) = (node("running", "m"), node("running", "other"));
-        let (none, ours, others, mixed) =
-            (parse(&[]), parse(&[ours.clone()]), parse(&[others.clone()]), parse(&[ours, others]));
+        let (none, ours, others, mixed) = (
+            parse(&[]),
+            parse(from_ref(&ours)),
+            parse(from_ref(&others)),
+            parse(&[ours.clone(), others.clone()]),
+        );
         let made = |complete| Some(facts(Some("m"), complete));
         let found = || Some(facts(None, true));
         for (facts, containers, expected) in [

@@ -7,7 +7,7 @@ use bootstrap_embedded::Lock;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{containers::Container, engine::Engine, kernel::Raises, mark::Mark};
+use super::{containers::Container, engine::Engine, mark::Mark};
 use crate::{
     cluster::{ClusterKind, Record, Say},
     failure::Failure,
@@ -38,8 +38,6 @@ pub(super) struct Facts {
     pub(super) image: Option<String>,
     /// Whether the network of its containers goes with the last cluster of ours: it was not there before the first.
     pub(super) network_is_ours: bool,
-    /// What was changed in the kernel for the first cluster of ours.
-    pub(super) raised: Raises,
 }
 
 /// The containers of a cluster's name, by who made them.
@@ -109,11 +107,6 @@ pub(super) struct Others {
 }
 
 impl Others {
-    /// Whether there is none for certain.
-    pub(super) const fn is_none(&self) -> bool {
-        self.facts.is_empty() && self.unreadable.is_empty()
-    }
-
     /// Whether one of them has its containers at this runtime, or may have.
     pub(super) fn may_use(&self, engine: &Engine) -> bool {
         !self.unreadable.is_empty() || self.facts.iter().any(|facts| facts.engine == *engine)
@@ -121,7 +114,9 @@ impl Others {
 
     /// A line for each record that cannot be read.
     pub(super) fn complaints(&self) -> impl Iterator<Item = String> {
-        let say = |reason: &String| format!("{reason}; what clusters share stays as if that one were there");
+        let say = |reason: &String| {
+            format!("{reason}; the network of its containers stays as if that one were there")
+        };
         self.unreadable.iter().map(say)
     }
 }
@@ -150,7 +145,7 @@ pub(super) fn lock_cluster(
     lock(&record.lock(), cancel, busy)
 }
 
-/// Takes the lock of what our clusters share: their network and the kernel's limits.
+/// Takes the lock of what our clusters share: their network.
 pub(super) fn lock_shared(cancel: &Cancel) -> anyhow::Result<Lock> {
     lock(&Record::of(ClusterKind::Kind, "").lock(), cancel, || {})
 }
@@ -184,7 +179,6 @@ mod tests {
             nodes: 1,
             image: None,
             network_is_ours: false,
-            raised: Raises::new(),
         }
     }
 
@@ -212,9 +206,9 @@ mod tests {
     #[test]
     fn a_record_that_cannot_be_read_may_be_of_any_cluster() {
         let docker = Engine::here(Runtime::Docker);
-        assert!(Others::default().is_none() && !Others::default().may_use(&docker));
+        assert!(!Others::default().may_use(&docker));
         let bad = Others { unreadable: vec!["b/record.json: expected value".into()], ..Others::default() };
-        assert!(!bad.is_none() && bad.may_use(&docker));
+        assert!(bad.may_use(&docker));
         assert!(bad.complaints().next().unwrap().starts_with("b/record.json: expected value; "));
     }
 

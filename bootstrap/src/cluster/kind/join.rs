@@ -11,7 +11,6 @@ use super::{
     engine::Engine,
     existing::{self, Existing},
     facts::{Facts, SCHEMA_VERSION},
-    kernel,
     load::Nodes,
     network,
     program::Program,
@@ -42,7 +41,6 @@ impl Kind {
                 nodes: nodes.len(),
                 image: None,
                 network_is_ours: false,
-                raised: kernel::Raises::new(),
             })?;
         }
         let (kubeconfig, context) = access(&self.record, self.name());

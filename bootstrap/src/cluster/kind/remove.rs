@@ -45,9 +45,7 @@ pub(super) fn remove(record: &Record, name: &str, known: &Facts, say: Say<'_>) -
         let network = engine.network();
         containers::remove_unused_network(engine, network).with_context(|| format!("network {network}"))?;
     }
-    if others.is_none() {
-        kernel::restore(&known.raised).into_iter().for_each(say);
-    }
+    kernel::restore(mark)?.into_iter().for_each(say);
     let recorded = Facts::read(record, name)?;
     if recorded.is_some_and(|recorded| recorded.mark != known.mark) {
         return Ok(());
