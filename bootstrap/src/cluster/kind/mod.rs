@@ -143,9 +143,7 @@ impl Kind {
             None => facts.is_some_and(|facts| facts.mark.is_none()),
         }
     }
-}
 
-impl Kind {
     /// Without a record nothing is ours; what there is of the name is said.
     fn tell_of_no_record(&self, say: Say<'_>) -> anyhow::Result<()> {
         let name = self.name();
@@ -196,14 +194,12 @@ impl Cluster for Kind {
         let _alone = facts::lock_cluster(&self.record, self.name(), &self.cancel, say)?;
         let (facts, engine) = self.reached()?;
         let (found, split) = existing::judge(facts.as_ref(), containers::of_cluster(&engine, self.name())?);
-        existing::stay(self.name(), &split.others)
-            .filter(|_| facts.is_some())
-            .into_iter()
-            .for_each(&mut *say);
-        let stale = facts.as_ref().filter(|facts| facts.mark.is_some());
-        if let Some(stale) = stale.filter(|_| [Existing::Foreign, Existing::Leftovers].contains(&found)) {
-            say("removing what is left of an earlier attempt".to_owned());
-            remove::remove(&self.record, self.name(), stale, say)?;
+        if let Some(attempt) = facts.as_ref().filter(|facts| facts.mark.is_some()) {
+            existing::stay(self.name(), &split.others).into_iter().for_each(&mut *say);
+            if found != Existing::Ours {
+                say("removing what is left of an earlier attempt".to_owned());
+                remove::remove(&self.record, self.name(), attempt, say)?;
+            }
         }
         if let Some(reason) = existing::refusal(found, &self.request) {
             return Err(Failure::infrastructure(reason).into());
