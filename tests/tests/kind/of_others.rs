@@ -88,7 +88,7 @@ pub(super) fn overtaken(world: &World) {
     let of_another = |command: &str, home: Option<&Path>| {
         let arguments = [command, "--cluster", "kind", "--name", "e2e-overtaken"];
         let mut command = world.command(&kfe2e(), &arguments);
-        home.into_iter().for_each(|home| drop(command.env("XDG_STATE_HOME", home)));
+        command.envs(home.map(|home| ("XDG_STATE_HOME", home)));
         start_command(&mut command, format!("kfe2e {}", arguments.join(" "))).wait(LIMIT).expect(0);
     };
     // Of the same user, the record has the same place.
