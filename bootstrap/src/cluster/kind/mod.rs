@@ -149,7 +149,8 @@ impl Kind {
         let name = self.name();
         match Engine::find() {
             Ok((engine, _)) if self.is_there(&engine)? => Err(Failure::infrastructure(format!(
-                "kind cluster `{name}` was not made by kfe2e: remove it with `kind delete cluster --name {name}`"
+                "kind cluster `{name}` is not one that this user made with kfe2e, and stays: whoever made it removes it, with \
+                 kfe2e or with `kind delete cluster --name {name}`"
             ))
             .into()),
             Ok(_) => {
