@@ -43,9 +43,14 @@ pub async fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     });
     drop(progress);
     drawing.finish();
-    let created = outcome?;
-    tell(args.output, &created.kubeconfig);
-    Ok(ExitCode::Succeeded)
+    Ok(match outcome {
+        Ok(created) => {
+            tell(args.output, &created.kubeconfig);
+            ExitCode::Succeeded
+        }
+        // The display has told why it failed.
+        Err(failure) => failure.code,
+    })
 }
 
 #[allow(clippy::print_stdout, reason = "the result of the command")]

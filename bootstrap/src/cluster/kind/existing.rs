@@ -52,8 +52,8 @@ pub(super) fn refusal(existing: Existing, request: &Request) -> Option<String> {
     let name = &request.name;
     match existing {
         Existing::Foreign if !request.reuse => Some(format!(
-            "there is a kind cluster `{name}` that this user did not make with kfe2e: use it with --reuse, take another --name, or remove \
-             it with `kind delete cluster --name {name}`"
+            "there is a kind cluster `{name}` that this user did not make with kfe2e: use it with --reuse, take another \
+             --name, or remove it with `kind delete cluster --name {name}`"
         )),
         Existing::Ours if request.must_be_new && !request.reuse => Some(format!(
             "cluster `{name}` runs already: remove it with `kfe2e down --cluster kind --name {name}`, or take another --name"
