@@ -7,6 +7,7 @@ use crds::{ExitCode, run_event::Stage, run_result::StageResult};
 
 use crate::{
     cluster::{self, Cluster, ClusterKind, Record},
+    command::shown,
     command_line::{ClusterArgs, DownArgs},
     failure::Failure,
     progress::Progress,
@@ -44,8 +45,7 @@ pub fn down(args: &DownArgs) -> Result<ExitCode, Failure> {
     });
     drop(progress);
     drawing.finish();
-    // The display has told why it failed.
-    Ok(outcome.map_or_else(|failure| failure.code, |()| ExitCode::Succeeded))
+    outcome.map_or_else(|failure| shown(args.output, failure), |()| Ok(ExitCode::Succeeded))
 }
 
 /// The kinds to look among: the one that is named, else those with a record of the name, and the embedded one, which

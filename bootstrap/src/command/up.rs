@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use crate::{
     cluster::{self, Cluster, ClusterKind},
+    command::shown,
     command_line::UpArgs,
     failure::Failure,
     interrupt::Interrupt,
@@ -43,14 +44,13 @@ pub async fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     });
     drop(progress);
     drawing.finish();
-    Ok(match outcome {
+    match outcome {
         Ok(created) => {
             tell(args.output, &created.kubeconfig);
-            ExitCode::Succeeded
+            Ok(ExitCode::Succeeded)
         }
-        // The display has told why it failed.
-        Err(failure) => failure.code,
-    })
+        Err(failure) => shown(args.output, failure),
+    }
 }
 
 #[allow(clippy::print_stdout, reason = "the result of the command")]
