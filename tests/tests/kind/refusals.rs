@@ -141,7 +141,8 @@ pub(super) fn unfit_machine(world: &World) {
     command.env_remove("XDG_STATE_HOME");
     let sentence =
         "--cluster embedded is taken, as --cluster kind cannot be: you have no right to use Docker";
-    refused(&mut command, "nobody, without --cluster", sentence);
+    let ended = start_command(&mut command, "nobody, without --cluster".into()).wait(SHORT).expect(2);
+    assert!(ended.stderr.contains(sentence), "{}", ended.stderr);
     assert_eq!(everything(world), before);
 }
 
