@@ -2,7 +2,8 @@
 //! last.
 //!
 //! The limits are the machine's, so one ledger for all clusters says what they were, and who needs how much. Who ends
-//! leaves the others what they need, in whatever order they end. A limit that somebody else has set meanwhile is theirs.
+//! leaves the others what they need, in whatever order they end. A limit that somebody else has set meanwhile is theirs. A
+//! cluster that nobody ends, as its record was lost, keeps them high until the machine starts anew, which harms nobody.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
