@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use crate::{
     cluster::{self, Cluster, ClusterKind},
+    command::shown,
     command_line::UpArgs,
     failure::Failure,
     interrupt::Interrupt,
@@ -42,9 +43,13 @@ pub async fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     });
     drop(progress);
     drawing.finish();
-    let created = outcome?;
-    tell(args.output, &created.kubeconfig);
-    Ok(ExitCode::Succeeded)
+    match outcome {
+        Ok(created) => {
+            tell(args.output, &created.kubeconfig);
+            Ok(ExitCode::Succeeded)
+        }
+        Err(failure) => shown(args.output, failure),
+    }
 }
 
 #[allow(clippy::print_stdout, reason = "the result of the command")]

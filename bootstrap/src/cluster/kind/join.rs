@@ -1,12 +1,8 @@
 //! Using a cluster that is there, and leaving it: one of ours, or with `--reuse` one of somebody else's.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Instant,
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use anyhow::Context as _;
-use jiff::Timestamp;
 
 use super::{
     Kind,
@@ -15,7 +11,6 @@ use super::{
     engine::Engine,
     existing::{self, Existing},
     facts::{Facts, SCHEMA_VERSION},
-    kernel,
     load::Nodes,
     network,
     program::Program,
@@ -41,14 +36,11 @@ impl Kind {
             self.record.write(&Facts {
                 schema_version: SCHEMA_VERSION,
                 engine: engine.clone(),
-                found: true,
-                begun: Timestamp::now(),
+                mark: None,
                 complete: true,
-                containers: BTreeSet::new(),
                 nodes: nodes.len(),
                 image: None,
                 network_is_ours: false,
-                raised: kernel::Raises::new(),
             })?;
         }
         let (kubeconfig, context) = access(&self.record, self.name());
@@ -61,7 +53,8 @@ impl Kind {
         }
         let count = nodes.iter().filter(|node| node.is_node()).count();
         usable::wait(&created, count, Instant::now(), USABLE_WITHIN, &self.cancel)?;
-        let into = Nodes { engine, cluster: self.name(), containers: nodes, cancel: &self.cancel };
+        let mark = facts.and_then(|facts| facts.mark.as_ref());
+        let into = Nodes { engine, mark, containers: nodes, cancel: &self.cancel };
         into.load(&self.request.images).context("loading images")?.into_iter().for_each(&mut *say);
         say(format!("cluster `{}` runs already and is used", self.name()));
         Ok(created)
@@ -73,9 +66,8 @@ impl Kind {
         facts: Option<&Facts>,
         engine: &Engine,
     ) -> anyhow::Result<Vec<Container>> {
-        let nodes = containers::of_cluster(engine, self.name())?;
-        let found = existing::judge(facts, &nodes);
-        if let Some(reason) = existing::refusal(&found, &self.request) {
+        let (found, split) = existing::judge(facts, containers::of_cluster(engine, self.name())?);
+        if let Some(reason) = existing::refusal(found, &self.request) {
             return Err(Failure::infrastructure(reason).into());
         }
         let missing = || {
@@ -84,10 +76,10 @@ impl Kind {
                 "there is no kind cluster `{name}`: `kfe2e up --cluster kind --name {name}` makes one"
             ))
         };
-        match (found, facts) {
-            (Existing::Ours, Some(facts)) => Ok(nodes.into_iter().filter(|node| facts.made(node)).collect()),
-            (Existing::Foreign, _) => Ok(nodes),
-            _ => Err(missing().into()),
+        match found {
+            Existing::Ours => Ok(split.ours),
+            Existing::Foreign => Ok(split.others),
+            Existing::Nothing | Existing::Leftovers => Err(missing().into()),
         }
     }
 
@@ -114,7 +106,7 @@ impl Kind {
             })??;
         }
         // Of a cluster that was found, the record is all that is ours.
-        if facts.is_some_and(|facts| facts.found) {
+        if facts.is_some_and(|facts| facts.mark.is_none()) {
             self.record.remove()?;
         }
         Ok(())
@@ -122,8 +114,9 @@ impl Kind {
 
     /// Asks `kind` for the kubeconfig, and keeps it where its owner alone can read it.
     fn write_kubeconfig(&self, engine: &Engine, say: Say<'_>) -> anyhow::Result<()> {
-        let text =
-            Program::find(&self.cancel, say)?.tool(engine, self.name(), &["get", "kubeconfig"]).run()?;
+        let text = Program::find(&self.cancel, say)?
+            .tool(engine, self.name(), None, &["get", "kubeconfig"])
+            .run()?;
         self.record.keep(KUBECONFIG, text.as_bytes())
     }
 }
