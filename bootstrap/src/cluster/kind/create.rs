@@ -82,6 +82,7 @@ impl Maker<'_> {
             schema_version: SCHEMA_VERSION,
             engine: self.engine.clone(),
             found: false,
+            invocations: BTreeSet::new(),
             begun: Timestamp::now() + self.description.ahead,
             complete: false,
             containers: BTreeSet::new(),

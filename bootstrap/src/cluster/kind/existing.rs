@@ -82,7 +82,7 @@ pub(super) fn unfit(facts: Option<&Facts>, containers: &[Container], request: &R
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::{collections::BTreeSet, path::PathBuf};
 
     use super::*;
     use crate::cluster::kind::{containers, engine::Engine, kernel::Raises, runtime::Runtime};
@@ -92,6 +92,7 @@ mod tests {
             schema_version: 1,
             engine: Engine::here(Runtime::Podman),
             found,
+            invocations: BTreeSet::new(),
             begun: "2026-11-23T16:20:00Z".parse().unwrap(),
             complete,
             containers: ["1".to_owned()].into(),

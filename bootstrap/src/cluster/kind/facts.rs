@@ -38,6 +38,9 @@ pub(super) struct Facts {
     /// Whether it was there before and is somebody's: `--reuse`.
     #[serde(default)]
     pub(super) found: bool,
+    /// Of one that was found: the runs that were about to claim it. What one of these made in it is what is removed.
+    #[serde(default)]
+    pub(super) invocations: BTreeSet<String>,
     /// When it was begun, by its runtime's clock: what is older is not of this attempt.
     #[serde(default)]
     pub(super) begun: Timestamp,

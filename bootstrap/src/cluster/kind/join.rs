@@ -21,7 +21,13 @@ use super::{
     program::Program,
 };
 use crate::{
-    cluster::{Created, Say, blocking::block_on, client, made::remove_made, usable},
+    cluster::{
+        Created, Say,
+        blocking::block_on,
+        client,
+        made::{Whose, remove_made},
+        usable,
+    },
     failure::Failure,
 };
 
@@ -38,10 +44,13 @@ impl Kind {
             return Err(Failure::infrastructure(reason).into());
         }
         if facts.is_none() {
+            // What a run before this one made in it is still to be removed.
+            let before = Facts::read(&self.record)?.filter(|before| before.found);
             self.record.write(&Facts {
                 schema_version: SCHEMA_VERSION,
                 engine: engine.clone(),
                 found: true,
+                invocations: before.map(|before| before.invocations).unwrap_or_default(),
                 begun: Timestamp::now(),
                 complete: true,
                 containers: BTreeSet::new(),
@@ -91,14 +100,25 @@ impl Kind {
         }
     }
 
-    /// Of a cluster that stays, removes what was made in it.
+    /// Writes down who is about to claim a cluster that stays.
+    pub(super) fn claims_lasting(&self, invocation: &str) -> anyhow::Result<()> {
+        self.invocation.get_or_init(|| invocation.to_owned());
+        if let Some(mut facts) = Facts::read(&self.record)?.filter(|facts| facts.found) {
+            facts.invocations.insert(invocation.to_owned());
+            self.record.write(&facts)?;
+        }
+        Ok(())
+    }
+
+    /// Of a cluster that stays, removes what this process made in it, or those that its record names. Returns what stays.
     pub(super) fn remove_what_was_made(
         &self,
         facts: Option<&Facts>,
         engine: &Engine,
         say: Say<'_>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Vec<String>> {
         let (kubeconfig, context) = access(&self.record, self.name());
+        let mut left = Vec::new();
         // Who never had a kubeconfig made nothing, and of a cluster that is gone all is gone.
         if kubeconfig.is_file() && self.is_there(engine)? {
             // Its owner may have made it anew since, with other keys.
@@ -108,16 +128,25 @@ impl Kind {
             })?;
             let figures = BTreeMap::new();
             let created = Created { kubeconfig, context: Some(context), lasting: true, local: true, figures };
-            block_on(async {
+            let whose = Whose::Of(self.invocations(facts));
+            left = block_on(async {
                 let client = client(&created).await?;
-                Box::pin(remove_made(&client, say)).await
+                Box::pin(remove_made(&client, &whose, say)).await
             })??;
         }
-        // Of a cluster that was found, the record is all that is ours.
-        if facts.is_some_and(|facts| facts.found) {
+        // Of a cluster that was found, the record is all that is ours, once nothing in it is.
+        if left.is_empty() && facts.is_some_and(|facts| facts.found) {
             self.record.remove()?;
         }
-        Ok(())
+        Ok(left)
+    }
+
+    /// Whose things are removed from a cluster that stays.
+    fn invocations(&self, facts: Option<&Facts>) -> BTreeSet<String> {
+        match self.invocation.get() {
+            Some(own) => [own.clone()].into(),
+            None => facts.map(|facts| facts.invocations.clone()).unwrap_or_default(),
+        }
     }
 
     /// Asks `kind` for the kubeconfig, and keeps it where its owner alone can read it.

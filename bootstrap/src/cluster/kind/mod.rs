@@ -73,6 +73,8 @@ pub struct Kind {
     cancel: Cancel,
     /// What [`Cluster::create`] of this process returned: whether it stays when this process is done with it.
     lasting: OnceLock<bool>,
+    /// The run of this process, in a cluster that stays.
+    invocation: OnceLock<String>,
 }
 
 impl Kind {
@@ -83,6 +85,7 @@ impl Kind {
             record: Record::of(ClusterKind::Kind, &settings.name),
             cancel: Cancel::default(),
             lasting: OnceLock::new(),
+            invocation: OnceLock::new(),
         })
     }
 
@@ -217,7 +220,15 @@ impl Cluster for Kind {
         Ok(())
     }
 
-    fn destroy(&self, say: Say<'_>) -> anyhow::Result<()> {
+    fn claims(&self, invocation: &str) -> anyhow::Result<()> {
+        if self.lasting.get() != Some(&true) {
+            return Ok(());
+        }
+        let _alone = facts::lock_cluster(&self.record, self.name(), &self.cancel, &mut |_| {})?;
+        self.claims_lasting(invocation)
+    }
+
+    fn destroy(&self, say: Say<'_>) -> anyhow::Result<Vec<String>> {
         // A removal that was begun goes on after an interrupt.
         let _alone = facts::lock_cluster(&self.record, self.name(), &Cancel::default(), say)?;
         let (facts, engine) = match self.recorded() {
@@ -234,7 +245,7 @@ impl Cluster for Kind {
             if existing::judge(Some(&facts), &containers) == Existing::Foreign {
                 say(existing::replaced(self.name()));
             }
-            return remove::remove(&self.record, self.name(), &facts, say);
+            return remove::remove(&self.record, self.name(), &facts, say).map(|()| Vec::new());
         }
         if !containers.is_empty() {
             let name = self.name();
@@ -244,6 +255,6 @@ impl Cluster for Kind {
             .into());
         }
         say(format!("there is no cluster {}", self.name()));
-        Ok(())
+        Ok(Vec::new())
     }
 }
