@@ -3,12 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::anyhow;
-use bootstrap_install::{
-    ApplyOptions, found, gone, inventory,
-    inventory::{Held, OwnNamespace},
-    only, remove,
-    remove::Class,
-};
+use bootstrap_install::{ApplyOptions, found, gone, inventory, inventory::Held, only, remove, remove::Class};
 use crds::{
     inventory::InventoryObject,
     names::{SYSTEM_NAMESPACE, label},
@@ -59,17 +54,22 @@ pub(super) async fn remove_made(client: &Client, whose: &Whose, say: Say<'_>) ->
         Ok(Vec::new())
     };
     let own = inventory::own_namespace(client).await?;
-    let Some(held) = held(client, own.as_ref()).await? else {
-        // It goes already, with the inventory that was in it; nobody can claim the cluster before it has gone.
-        let Some(own) = own.filter(|own| own.is_going) else { return nothing(say) };
-        return remove_all(client, &[own.object], &options, say).await.map(|_| Vec::new());
-    };
-    if !whose.is(&held.inventory.invocation) {
+    let there = inventory::read(client).await?;
+    if there.as_ref().is_some_and(|held| !whose.is(&held.inventory.invocation)) {
         say("this cluster holds what another run of kfe2e made, which stays: `kfe2e down --cluster existing` with \
              --kubeconfig and --context removes it"
             .to_owned());
         return Ok(Vec::new());
     }
+    let held = match (there, &own) {
+        (None, Some(own)) if !own.is_going => claimed(client).await?,
+        (there, _) => there,
+    };
+    let Some(held) = held else {
+        // It goes already, with the inventory that was in it; nobody can claim the cluster before it has gone.
+        let Some(own) = own.filter(|own| own.is_going) else { return nothing(say) };
+        return remove_all(client, &[own.object], &options, say).await.map(|_| Vec::new());
+    };
     let Some(closed) = inventory::close(client, held, &options).await? else { return nothing(say) };
     let objects = without_own_namespace(closed.inventory.objects.clone());
     let mut failures = Vec::new();
@@ -89,9 +89,12 @@ pub(super) async fn remove_made(client: &Client, whose: &Whose, say: Say<'_>) ->
         return Err(anyhow!("{}; mend that and run the same `kfe2e down` again", failures.join("; ")));
     }
     // Last of all the namespace, with the inventory in it: until it has gone the cluster is claimed.
-    let own = own.filter(|_| kept.is_empty()).map(|own| own.object);
-    if let Some(own) = own {
-        kept = remove_all(client, &[own], &options, say).await?;
+    if let Some(own) = own.filter(|_| kept.is_empty()) {
+        // Another removal may have ended before this one, and another run have begun in the namespace.
+        if !inventory::is_closed(client, &closed).await? {
+            return Ok(Vec::new());
+        }
+        kept = remove_all(client, &[own.object], &options, say).await?;
         if kept.is_empty() {
             return Ok(Vec::new());
         }
@@ -101,17 +104,10 @@ pub(super) async fn remove_made(client: &Client, whose: &Whose, say: Say<'_>) ->
     Ok(sentences)
 }
 
-/// The inventory; where only its namespace was made, an empty one, so that nobody can claim the cluster meanwhile.
-async fn held(client: &Client, own: Option<&OwnNamespace>) -> anyhow::Result<Option<Held>> {
-    let held = inventory::read(client).await?;
-    if held.is_some() || own.is_none_or(|own| own.is_going) {
-        return Ok(held);
-    }
+/// An inventory of nothing, where only its namespace was made, so that nobody else can claim the cluster while that goes.
+async fn claimed(client: &Client) -> anyhow::Result<Option<Held>> {
     let invocation = Uuid::new_v4().to_string();
-    let claimed = inventory::claim(client, &invocation).await?;
-    if claimed.is_none() {
-        return Ok(None);
-    }
+    inventory::claim(client, &invocation).await?;
     Ok(inventory::read(client).await?.filter(|held| held.inventory.invocation == invocation))
 }
 
@@ -194,6 +190,13 @@ mod tests {
             made: true,
             needed_by: None,
         }
+    }
+
+    #[test]
+    fn a_run_or_a_record_stands_for_its_invocations_alone() {
+        assert!(Whose::Anyones.is("theirs"));
+        let ours = Whose::Of(["ours".to_owned()].into());
+        assert!(ours.is("ours") && !ours.is("theirs"));
     }
 
     #[test]

@@ -12,13 +12,14 @@ use crds::inventory::InventoryObject;
 pub use claim::{Claim, claim};
 pub use namespace::{OwnNamespace, own as own_namespace};
 use present::present;
-pub use removal::{close, give_up};
+pub use removal::{close, give_up, is_closed};
 pub use store::{Held, InventoryError, read};
 
 use crate::{
     apply::{Applied, ApplyError, ApplyOptions, Progress, apply},
     object::{Identity, Object},
     order::waves,
+    remove::{RemoveError, remove},
 };
 
 /// What is known of a cluster before anything is applied to it.
@@ -39,6 +40,9 @@ pub enum RecordedError {
     /// The set.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// What was made when somebody had removed the rest.
+    #[error(transparent)]
+    Remove(#[from] RemoveError),
 }
 
 /// What became of a set.
@@ -81,15 +85,26 @@ pub async fn apply_recorded(
     let new: Vec<Object> = new.into_iter().map(|(object, _)| object.clone()).collect();
     let options = ApplyOptions { only_new: before == Before::Unknown, ..options.clone() };
     let applied = apply(claim.client(), &new, &options, progress).await?;
-    let late: Vec<&Identity> = applied.found.iter().filter_map(|at| Some(new.get(*at)?.identity())).collect();
-    for identity in &late {
-        claim.forget(&entry(identity, false, None)).await?;
-    }
     let taken = applied
         .objects
         .iter()
         .filter_map(|taken| Some(entry(new.get(taken.index)?.identity(), true, taken.uid.clone())));
-    claim.record(taken.collect()).await?;
+    let taken: Vec<InventoryObject> = taken.collect();
+    match claim.record(taken.clone()).await {
+        // Who removed what this run made cannot have seen what was under way, and nobody else knows of it.
+        Err(InventoryError::Lost) => {
+            let removed = remove(claim.client(), &taken, &options, &mut |_, _| ()).await?;
+            if let Some(failure) = removed.failures.into_iter().next() {
+                return Err(failure.into());
+            }
+            return Err(InventoryError::Lost.into());
+        }
+        recorded => recorded?,
+    }
+    let late: Vec<&Identity> = applied.found.iter().filter_map(|at| Some(new.get(*at)?.identity())).collect();
+    for identity in &late {
+        claim.forget(&entry(identity, false, None)).await?;
+    }
     let kept = kept.into_iter().map(|(object, _)| object.identity()).chain(late).cloned().collect();
     Ok(Recorded { applied, kept })
 }

@@ -50,6 +50,15 @@ pub async fn close(
     Err(failed("others wrote it again and again".to_owned()).into())
 }
 
+/// Whether a closed inventory is still there, and closed.
+///
+/// # Errors
+/// The API server does not say.
+pub async fn is_closed(client: &Client, closed: &Held) -> Result<bool, InventoryError> {
+    let now = store::read(client).await?;
+    Ok(now.is_some_and(|now| now.is_same_claim(closed) && now.inventory.state == State::Removing))
+}
+
 /// Gives a closed inventory up: all in it is gone but what is `kept`, which stays written down.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::api_server::{ApiServer, INVENTORY};
 
-const SECRET: &str = "/api/v1/namespaces/default/configmaps/a";
+const OBJECT: &str = "/api/v1/namespaces/default/configmaps/a";
 
 fn options() -> ApplyOptions {
     ApplyOptions { concurrency: 1, ..ApplyOptions::until(Instant::now() + Duration::from_mins(1)) }
@@ -107,7 +107,7 @@ async fn an_object_whose_answer_was_lost_is_known_again_by_who_made_it() {
         run.record(vec![object("a"), object("never-made")]).await.unwrap();
         let mut there = made_by(manager);
         there["metadata"]["uid"] = "1".into();
-        server.put(SECRET, there);
+        server.put(OBJECT, there);
         let held = read(&client).await.unwrap().unwrap();
         let closed = close(&client, held, &options()).await.unwrap().unwrap();
         let uids: Vec<_> =
@@ -123,8 +123,8 @@ async fn an_object_of_another_run_is_never_taken_for_one_whose_answer_was_lost()
     claimed(&server, "old").await.record(vec![object("a")]).await.unwrap();
     let held = read(&client).await.unwrap().unwrap();
     // Between the look at the inventory and the look at the object, another removal ends and another run makes its own.
-    server.after(&format!("GET {SECRET}"), INVENTORY, None);
-    server.put(SECRET, made_by("kfe2e"));
+    server.after(&format!("GET {OBJECT}"), INVENTORY, None);
+    server.put(OBJECT, made_by("kfe2e"));
     assert!(close(&client, held, &options()).await.unwrap().is_none());
 }
 
@@ -150,7 +150,7 @@ async fn what_is_made_is_recorded_with_its_uid() {
     let run = claimed(&server, "run").await;
     let recorded = apply_recorded(&run, &set(), Before::Unknown, &options(), &|_| ()).await.unwrap();
     assert_eq!((recorded.applied.objects.len(), recorded.kept.len()), (1, 0));
-    let uid = server.get(SECRET).unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
+    let uid = server.get(OBJECT).unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
     assert_eq!(server.inventory().unwrap().objects[1], InventoryObject { uid: Some(uid), ..object("a") });
 }
 
@@ -158,9 +158,19 @@ async fn what_is_made_is_recorded_with_its_uid() {
 async fn what_somebody_makes_after_the_look_is_not_changed_and_not_recorded_as_made() {
     let server = ApiServer::default();
     let run = claimed(&server, "run").await;
-    server.after(&format!("GET {SECRET}"), SECRET, Some(made_by("kubectl")));
+    server.after(&format!("GET {OBJECT}"), OBJECT, Some(made_by("kubectl")));
     let recorded = apply_recorded(&run, &set(), Before::Unknown, &options(), &|_| ()).await.unwrap();
     assert_eq!((recorded.applied.objects.len(), recorded.kept.len()), (0, 1));
-    assert_eq!(server.get(SECRET).unwrap()["metadata"]["managedFields"][0]["manager"], "kubectl");
+    assert_eq!(server.get(OBJECT).unwrap()["metadata"]["managedFields"][0]["manager"], "kubectl");
     assert!(!server.inventory().unwrap().made(&object("a")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_made_after_somebody_removed_the_rest_is_removed_too() {
+    let server = ApiServer::default();
+    let run = claimed(&server, "run").await;
+    server.after(&format!("PATCH {OBJECT}"), INVENTORY, None);
+    let lost = apply_recorded(&run, &set(), Before::Unknown, &options(), &|_| ()).await;
+    assert!(matches!(lost, Err(RecordedError::Inventory(InventoryError::Lost))));
+    assert_eq!(server.get(OBJECT), None);
 }

@@ -53,7 +53,7 @@ pub enum RemoveError {
     },
     /// Custom resources are still there.
     #[error(
-        "nothing else was removed, so that the controllers of the custom resources still run and can let go of them: \
+        "what comes after custom resources was not removed, so that their controllers still run and can let go of them: \
          their logs say why they do not; a finalizer that nobody lets go of any more is taken away with `kubectl edit`"
     )]
     Stopped,

@@ -106,7 +106,7 @@ async fn controllers_stay_while_a_custom_resource_does_not_go() {
          must run, or remove the finalizer by hand"
     );
     assert!(
-        sentences[1].starts_with("nothing else was removed, so that the controllers"),
+        sentences[1].starts_with("what comes after custom resources was not removed"),
         "{}",
         sentences[1]
     );

@@ -156,3 +156,63 @@ impl Kind {
         self.record.keep(KUBECONFIG, text.as_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{path::PathBuf, sync::OnceLock};
+
+    use super::*;
+    use crate::{
+        cluster::{
+            ClusterKind, Record,
+            kind::{request::Request, runtime::Runtime},
+        },
+        tool::Cancel,
+    };
+
+    fn kind(record: &Record) -> Kind {
+        let request = Request {
+            name: "a".into(),
+            nodes: 1,
+            image: None,
+            config: None,
+            config_file: None,
+            images: Vec::new(),
+            must_be_new: false,
+            reuse: true,
+            failure_logs: PathBuf::new(),
+        };
+        let (lasting, invocation) = (OnceLock::new(), OnceLock::new());
+        Kind { request, record: record.clone(), cancel: Cancel::default(), lasting, invocation }
+    }
+
+    #[test]
+    fn of_a_cluster_that_was_found_only_what_recorded_runs_made_is_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let record = Record::below(root.path(), ClusterKind::Kind, "a");
+        let facts = Facts {
+            schema_version: SCHEMA_VERSION,
+            engine: Engine::here(Runtime::Podman),
+            found: true,
+            invocations: BTreeSet::new(),
+            begun: Timestamp::now(),
+            complete: true,
+            containers: BTreeSet::new(),
+            nodes: 1,
+            image: None,
+            network_is_ours: false,
+            raised: kernel::Raises::new(),
+        };
+        record.write(&facts).unwrap();
+        // A run that was refused before it was about to claim the cluster has nothing in it.
+        assert_eq!(kind(&record).invocations(Some(&facts)), BTreeSet::new());
+        let (kept, refused) = (kind(&record), kind(&record));
+        kept.claims_lasting("kept").unwrap();
+        refused.claims_lasting("refused").unwrap();
+        let facts = Facts::read(&record).unwrap();
+        // The process of a run removes what itself made; a later one what any run of the record did.
+        assert_eq!(refused.invocations(facts.as_ref()), ["refused".to_owned()].into());
+        let all = ["kept".to_owned(), "refused".to_owned()].into();
+        assert_eq!(kind(&record).invocations(facts.as_ref()), all);
+    }
+}
