@@ -169,7 +169,7 @@ mod tests {
         let mut inventory = Inventory { objects: vec![left.clone()], ..Inventory::new("i") };
         inventory.add([object("a", false, None)]);
         assert!(!inventory.made(&left));
-        assert_eq!(inventory.objects, [left.clone()]);
+        assert_eq!(inventory.objects, std::slice::from_ref(&left));
         // It has gone since: of the new one nothing is known yet.
         inventory.add([object("a", true, None)]);
         assert!(inventory.made(&left));

@@ -132,7 +132,9 @@ pub async fn destroy(
     let (cluster, lines) = (Arc::clone(cluster), progress.clone());
     let remove = move || cluster.destroy(&mut |line| lines.say(Stage::Down, line));
     let left = joined(spawn_blocking(remove).await)?;
-    left.iter().for_each(|sentence| progress.say(Stage::Down, sentence.clone()));
+    for sentence in &left {
+        progress.say(Stage::Down, sentence.clone());
+    }
     Ok((left, Figures::new()))
 }
 
