@@ -135,9 +135,14 @@ pub trait Cluster: Send + Sync {
     fn kubectl(&self, say: Say<'_>) -> anyhow::Result<PathBuf>;
     /// Copies what the cluster's own parts logged into `folder`.
     fn evidence(&self, folder: &Path) -> anyhow::Result<()>;
+    /// Told before an invocation of `kfe2e` claims the cluster. Of one that lasts, what that makes in it is what
+    /// [`Cluster::destroy`] removes from it, also in a later process.
+    fn claims(&self, _invocation: &str) -> anyhow::Result<()> {
+        Ok(())
+    }
     /// Removes the cluster and everything that it left; nothing to remove is a success. Of a cluster that lasts, only
-    /// what was made in it is removed.
-    fn destroy(&self, say: Say<'_>) -> anyhow::Result<()>;
+    /// what was made in it is removed. Returns what stays for somebody else's sake, in one sentence each.
+    fn destroy(&self, say: Say<'_>) -> anyhow::Result<Vec<String>>;
 }
 
 /// The cluster that the settings ask for.

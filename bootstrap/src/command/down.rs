@@ -104,8 +104,10 @@ fn destroy(
     progress: &Progress,
 ) -> Result<(), Failure> {
     for cluster in clusters {
-        let removed = cluster.destroy(&mut |line| progress.say(Stage::Down, line));
-        failures.extend(removed.err().map(Failure::from));
+        match cluster.destroy(&mut |line| progress.say(Stage::Down, line)) {
+            Ok(left) => left.into_iter().for_each(|sentence| progress.say(Stage::Down, sentence)),
+            Err(error) => failures.push(Failure::from(error)),
+        }
     }
     all_of(failures)
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bootstrap_install::Before;
-use crds::{inventory::OPERATOR, run_event::Stage, v1alpha1::E2ETestSpec};
+use bootstrap_install::{Before, Claim};
+use crds::{run_event::Stage, v1alpha1::E2ETestSpec};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client,
@@ -21,13 +21,14 @@ const TARGET_WITHIN: Duration = Duration::from_mins(45);
 
 /// Applies the operator and waits until it answers.
 pub async fn deploy(
-    client: &Client,
+    claim: &Claim,
     operator: Operator,
     spec: &E2ETestSpec,
     create_target: bool,
     before: Before,
     progress: &Progress,
 ) -> Result<((), Figures), Failure> {
+    let client = claim.client();
     let Operator { image, mut objects } = operator;
     let target = if create_target {
         manifests::target(&spec.target_namespace, &spec.service_account_name)
@@ -39,10 +40,10 @@ pub async fn deploy(
         objects = lasting::operator(client, &image, objects).await?;
     }
     objects.extend(target);
-    apply(client, OPERATOR, &objects, before, Stage::Deploy, progress).await?;
+    apply(claim, &objects, before, Stage::Deploy, progress).await?;
     target_exists(client, &spec.target_namespace, progress).await?;
     let binding = manifests::target_binding(&spec.target_namespace).map_err(Failure::infrastructure)?;
-    apply(client, OPERATOR, &binding, before, Stage::Deploy, progress).await?;
+    apply(claim, &binding, before, Stage::Deploy, progress).await?;
     operator_ready(client, progress).await?;
     Ok(((), Figures::new()))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bootstrap_install::{Object, found, inventory};
 use crds::{
+    inventory::State,
     names::{self, label},
     v1alpha1::E2ETest,
 };
@@ -29,9 +30,8 @@ const POD_DEFAULTS: &str = "poddefaults.kubeflow.org";
 /// Refuses a cluster in which somebody else's Kubeflow would be overwritten, or another run would be disturbed.
 pub async fn check(client: &Client, plan: &Plan) -> Result<(), Failure> {
     let run = plan.name();
-    let claimed =
-        inventory::claimed_by(client).await.map_err(|error| Failure::infrastructure(error.to_string()))?;
-    if claimed.is_some() {
+    let held = inventory::read(client).await.map_err(|error| Failure::infrastructure(error.to_string()))?;
+    if held.is_some_and(|held| held.inventory.state != State::Left) {
         return Err(taken());
     }
     if plan.kubeflow != KubeflowSource::None && crd(client, PROFILES).await?.is_some() {
@@ -48,17 +48,6 @@ pub async fn check(client: &Client, plan: &Plan) -> Result<(), Failure> {
         )));
     }
     Ok(())
-}
-
-/// Whether the cluster is still this invocation's: somebody may have removed what it made, and another run may have begun.
-pub async fn still_claimed(client: &Client, invocation: &str) -> Result<(), Failure> {
-    let holder = inventory::claimed_by(client).await;
-    match holder.map_err(|error| Failure::infrastructure(error.to_string()))? {
-        Some(holder) if holder != invocation => Err(Failure::infrastructure(
-            "somebody has removed what this run made, and another run has begun in this cluster: nothing is removed",
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// That the cluster holds what another invocation made.

@@ -6,11 +6,16 @@ mod rights;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use clap::Args;
 
-use super::{Cluster, ClusterSettings, Created, Say, blocking::block_on, made};
+use super::{
+    Cluster, ClusterSettings, Created, Say,
+    blocking::block_on,
+    made::{Whose, remove_made},
+};
 use crate::{failure::Failure, tool::Cancel};
 use access::Access;
 
@@ -32,6 +37,8 @@ pub struct Existing {
     access: Access,
     /// Ends what is fetched.
     fetching: Cancel,
+    /// The invocation whose things are removed; whoever's, where this process made none.
+    invocation: OnceLock<String>,
 }
 
 impl Existing {
@@ -46,6 +53,7 @@ impl Existing {
         Ok(Self {
             access: Access { kubeconfig: kubeconfig.clone(), context: context.clone() },
             fetching: Cancel::default(),
+            invocation: OnceLock::new(),
         })
     }
 }
@@ -95,12 +103,20 @@ impl Cluster for Existing {
         Ok(())
     }
 
-    fn destroy(&self, say: Say<'_>) -> anyhow::Result<()> {
+    fn claims(&self, invocation: &str) -> anyhow::Result<()> {
+        // A process runs once.
+        self.invocation.get_or_init(|| invocation.to_owned());
+        Ok(())
+    }
+
+    fn destroy(&self, say: Say<'_>) -> anyhow::Result<Vec<String>> {
+        let own = self.invocation.get();
+        let whose = own.map_or(Whose::Anyones, |invocation| Whose::Of([invocation.clone()].into()));
         block_on(async {
             // The first answer says in words why there is none.
             self.access.version().await?;
             let client = self.access.client().await?;
-            Box::pin(made::remove_made(&client, say)).await
+            Box::pin(remove_made(&client, &whose, say)).await
         })?
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    collections::BTreeSet,
     fs,
     path::PathBuf,
     thread,
@@ -83,6 +84,7 @@ impl Maker<'_> {
             schema_version: SCHEMA_VERSION,
             engine: self.engine.clone(),
             mark: Some(mark.clone()),
+            invocations: BTreeSet::new(),
             complete: false,
             nodes: self.request.node_count(),
             image: self.request.image.clone(),

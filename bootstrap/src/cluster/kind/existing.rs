@@ -92,7 +92,7 @@ pub(super) fn unfit(facts: Option<&Facts>, containers: &[Container], request: &R
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::{collections::BTreeSet, path::PathBuf};
 
     use std::slice::from_ref;
 
@@ -106,6 +106,7 @@ mod tests {
             schema_version: 2,
             engine: Engine::here(Runtime::Podman),
             mark: mark.map(Mark::from),
+            invocations: BTreeSet::new(),
             complete,
             nodes: 1,
             image: Some("i:1".into()),

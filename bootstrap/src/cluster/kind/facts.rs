@@ -1,6 +1,6 @@
 //! What the record of a cluster says, and what its clusters share on one machine.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use anyhow::{anyhow, bail};
 use bootstrap_embedded::Lock;
@@ -30,6 +30,8 @@ pub(super) struct Facts {
     pub(super) engine: Engine,
     /// What everything that we make of it carries; `None` of a cluster that was there before and is somebody's: `--reuse`.
     pub(super) mark: Option<Mark>,
+    /// Of one that was there before: the runs that were about to claim it. What one of these made in it is what is removed.
+    pub(super) invocations: BTreeSet<String>,
     /// Whether it was made to the end.
     pub(super) complete: bool,
     /// Number of nodes that were asked for.
@@ -175,6 +177,7 @@ mod tests {
             schema_version: SCHEMA_VERSION,
             engine: Engine::here(Runtime::Docker),
             mark: mark.map(Mark::from),
+            invocations: BTreeSet::new(),
             complete: false,
             nodes: 1,
             image: None,

@@ -1,6 +1,9 @@
 //! Using a cluster that is there, and leaving it: one of ours, or with `--reuse` one of somebody else's.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use anyhow::Context as _;
 
@@ -16,7 +19,13 @@ use super::{
     program::Program,
 };
 use crate::{
-    cluster::{Created, Say, blocking::block_on, client, made::remove_made, usable},
+    cluster::{
+        Created, Say,
+        blocking::block_on,
+        client,
+        made::{Whose, remove_made},
+        usable,
+    },
     failure::Failure,
 };
 
@@ -33,10 +42,13 @@ impl Kind {
             return Err(Failure::infrastructure(reason).into());
         }
         if facts.is_none() {
+            // What a run before this one made in it is still to be removed.
+            let before = Facts::read(&self.record, self.name())?.filter(|before| before.mark.is_none());
             self.record.write(&Facts {
                 schema_version: SCHEMA_VERSION,
                 engine: engine.clone(),
                 mark: None,
+                invocations: before.map(|before| before.invocations).unwrap_or_default(),
                 complete: true,
                 nodes: nodes.len(),
                 image: None,
@@ -83,14 +95,26 @@ impl Kind {
         }
     }
 
-    /// Of a cluster that stays, removes what was made in it.
+    /// Writes down who is about to claim a cluster that stays.
+    pub(super) fn claims_lasting(&self, invocation: &str) -> anyhow::Result<()> {
+        self.invocation.get_or_init(|| invocation.to_owned());
+        if let Some(mut facts) = Facts::read(&self.record, self.name())?.filter(|facts| facts.mark.is_none())
+        {
+            facts.invocations.insert(invocation.to_owned());
+            self.record.write(&facts)?;
+        }
+        Ok(())
+    }
+
+    /// Of a cluster that stays, removes what this process made in it, or those that its record names. Returns what stays.
     pub(super) fn remove_what_was_made(
         &self,
         facts: Option<&Facts>,
         engine: &Engine,
         say: Say<'_>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Vec<String>> {
         let (kubeconfig, context) = access(&self.record, self.name());
+        let mut left = Vec::new();
         // Who never had a kubeconfig made nothing, and of a cluster that is gone all is gone.
         if kubeconfig.is_file() && self.is_there(engine)? {
             // Its owner may have made it anew since, with other keys.
@@ -100,16 +124,25 @@ impl Kind {
             })?;
             let figures = BTreeMap::new();
             let created = Created { kubeconfig, context: Some(context), lasting: true, local: true, figures };
-            block_on(async {
+            let whose = Whose::Of(self.invocations(facts));
+            left = block_on(async {
                 let client = client(&created).await?;
-                Box::pin(remove_made(&client, say)).await
+                Box::pin(remove_made(&client, &whose, say)).await
             })??;
         }
-        // Of a cluster that was found, the record is all that is ours.
-        if facts.is_some_and(|facts| facts.mark.is_none()) {
+        // Of a cluster that was found, the record is all that is ours, once nothing in it is.
+        if left.is_empty() && facts.is_some_and(|facts| facts.mark.is_none()) {
             self.record.remove()?;
         }
-        Ok(())
+        Ok(left)
+    }
+
+    /// Whose things are removed from a cluster that stays.
+    fn invocations(&self, facts: Option<&Facts>) -> BTreeSet<String> {
+        match self.invocation.get() {
+            Some(own) => [own.clone()].into(),
+            None => facts.map(|facts| facts.invocations.clone()).unwrap_or_default(),
+        }
     }
 
     /// Asks `kind` for the kubeconfig, and keeps it where its owner alone can read it.
@@ -118,5 +151,62 @@ impl Kind {
             .tool(engine, self.name(), None, &["get", "kubeconfig"])
             .run()?;
         self.record.keep(KUBECONFIG, text.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::PathBuf, sync::OnceLock};
+
+    use super::*;
+    use crate::{
+        cluster::{
+            ClusterKind, Record,
+            kind::{request::Request, runtime::Runtime},
+        },
+        tool::Cancel,
+    };
+
+    fn kind(record: &Record) -> Kind {
+        let request = Request {
+            name: "a".into(),
+            nodes: 1,
+            image: None,
+            config: None,
+            config_file: None,
+            images: Vec::new(),
+            must_be_new: false,
+            reuse: true,
+            failure_logs: PathBuf::new(),
+        };
+        let (outcome, invocation) = (OnceLock::new(), OnceLock::new());
+        Kind { request, record: record.clone(), cancel: Cancel::default(), outcome, invocation }
+    }
+
+    #[test]
+    fn of_a_cluster_that_was_found_only_what_recorded_runs_made_is_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let record = Record::below(root.path(), ClusterKind::Kind, "a");
+        let facts = Facts {
+            schema_version: SCHEMA_VERSION,
+            engine: Engine::here(Runtime::Podman),
+            mark: None,
+            invocations: BTreeSet::new(),
+            complete: true,
+            nodes: 1,
+            image: None,
+            network_is_ours: false,
+        };
+        record.write(&facts).unwrap();
+        // A run that was refused before it was about to claim the cluster has nothing in it.
+        assert_eq!(kind(&record).invocations(Some(&facts)), BTreeSet::new());
+        let (kept, refused) = (kind(&record), kind(&record));
+        kept.claims_lasting("kept").unwrap();
+        refused.claims_lasting("refused").unwrap();
+        let facts = Facts::read(&record, "a").unwrap();
+        // The process of a run removes what itself made; a later one what any run of the record did.
+        assert_eq!(refused.invocations(facts.as_ref()), ["refused".to_owned()].into());
+        let all = ["kept".to_owned(), "refused".to_owned()].into();
+        assert_eq!(kind(&record).invocations(facts.as_ref()), all);
     }
 }

@@ -64,6 +64,8 @@ pub struct Kind {
     /// What [`Cluster::create`] of this process came to. It decides about the rest, whatever a record of the name says by
     /// then.
     outcome: OnceLock<Outcome>,
+    /// The run of this process, in a cluster that stays.
+    invocation: OnceLock<String>,
 }
 
 /// What making or finding a cluster came to.
@@ -82,6 +84,7 @@ impl Kind {
             record: Record::of(ClusterKind::Kind, &settings.name),
             cancel: Cancel::default(),
             outcome: OnceLock::new(),
+            invocation: OnceLock::new(),
         })
     }
 
@@ -253,7 +256,15 @@ impl Cluster for Kind {
         Ok(())
     }
 
-    fn destroy(&self, say: Say<'_>) -> anyhow::Result<()> {
+    fn claims(&self, invocation: &str) -> anyhow::Result<()> {
+        if !matches!(self.outcome.get(), Some(Outcome::Lasting)) {
+            return Ok(());
+        }
+        let _alone = facts::lock_cluster(&self.record, self.name(), &self.cancel, &mut |_| {})?;
+        self.claims_lasting(invocation)
+    }
+
+    fn destroy(&self, say: Say<'_>) -> anyhow::Result<Vec<String>> {
         // A removal that was begun goes on after an interrupt.
         let _alone = facts::lock_cluster(&self.record, self.name(), &Cancel::default(), say)?;
         let known = self.known()?;
@@ -261,10 +272,10 @@ impl Cluster for Kind {
             let (facts, engine) = self.reached()?;
             return self.remove_what_was_made(facts.as_ref(), &engine, say);
         }
-        let Some(facts) = known else { return self.tell_of_no_record(say) };
+        let Some(facts) = known else { return self.tell_of_no_record(say).map(|()| Vec::new()) };
         let (_, engine) = self.reached()?;
         let split = facts.split(containers::of_cluster(&engine, self.name())?);
         existing::stay(self.name(), &split.others).into_iter().for_each(&mut *say);
-        remove::remove(&self.record, self.name(), &facts, say)
+        remove::remove(&self.record, self.name(), &facts, say).map(|()| Vec::new())
     }
 }

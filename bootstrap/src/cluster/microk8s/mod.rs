@@ -239,14 +239,14 @@ impl Cluster for Microk8s {
         inspect::copy(folder)
     }
 
-    fn destroy(&self, say: Say<'_>) -> anyhow::Result<()> {
+    fn destroy(&self, say: Say<'_>) -> anyhow::Result<Vec<String>> {
         if !self.record.exists() {
             say(format!("there is no MicroK8s cluster {} of ours", self.name));
-            return Ok(());
+            return Ok(Vec::new());
         }
         let _lock = lock::hold()?;
         self.still_this_one()?;
-        self.remove(say)
+        self.remove(say).map(|()| Vec::new())
     }
 }
 
