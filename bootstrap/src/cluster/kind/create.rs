@@ -1,8 +1,7 @@
 //! Making a cluster: recorded first, made by `kind`, watched until it can be used, removed again when that fails.
 
 use std::{
-    collections::BTreeMap,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::PathBuf,
     thread,
