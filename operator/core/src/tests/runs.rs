@@ -169,7 +169,7 @@ fn an_invalid_spec_is_a_verdict_that_names_the_field() {
         ),
         (
             "kubeflow: {namespaces: []}\ntests:\n- {name: a, image: i, script: {source: {inline: x}}}",
-            "spec.kubeflow.namespaces: ",
+            "spec.kubeflow: give exactly one of",
         ),
         (
             "tests:\n- {name: a, image: i, script: {source: {inline: x}}}\n- {name: a, image: i, script: {source: {inline: x}}}",
