@@ -4,6 +4,7 @@ mod config_map;
 mod job;
 mod pod;
 pub(crate) mod pod_default;
+mod token;
 
 use std::collections::BTreeMap;
 

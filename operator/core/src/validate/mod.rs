@@ -81,6 +81,15 @@ pub(crate) enum Program {
 }
 
 impl Program {
+    /// The runner's command for it.
+    pub(crate) const fn command(&self) -> &'static str {
+        match self {
+            Self::Notebook { .. } => "notebook",
+            Self::Script { .. } => "script",
+            Self::Image { .. } => "program",
+        }
+    }
+
     /// Where its text is; a program of the image has none.
     pub(crate) const fn source(&self) -> Option<&ValidSource> {
         match self {
