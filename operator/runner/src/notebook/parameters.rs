@@ -10,15 +10,15 @@ pub const INJECTED: &str = "injected-parameters";
 
 /// The cell that assigns these values in Python.
 pub fn cell(parameters: &[(String, String)]) -> Value {
-    let lines: String =
-        parameters.iter().map(|(name, value)| format!("{name} = {}\n", python(value))).collect();
+    let assign = |(name, value): &(String, String)| format!("{name} = {}", python(value));
+    let lines = parameters.iter().map(assign).collect::<Vec<_>>().join("\n");
     json!({
         "cell_type": "code",
         "id": INJECTED,
         "metadata": { "tags": [INJECTED] },
         "execution_count": null,
         "outputs": [],
-        "source": format!("# Parameters of the test\n{}", lines.trim_end()),
+        "source": format!("# Parameters of the test\n{lines}"),
     })
 }
 
