@@ -38,8 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     rules(&version["schema"]["openAPIV3Schema"], "", &mut page)?;
     reasons::<RunReason>("Reasons of `Finished` and `Succeeded`", &mut page, |name| {
         RunReason::from_name(name).map(|reason| {
-            let code =
-                ExitCode::of_verdict(reason).map_or("none yet".to_owned(), |code| code.code().to_string());
+            let code = ExitCode::of_verdict(reason)
+                .map_or_else(|| "none yet".to_owned(), |code| code.code().to_string());
             (reason.advice(), format!("exit code of kfe2e: {code}"))
         })
     })?;
