@@ -214,7 +214,7 @@ async fn bounded(server: Arc<Server>) {
         match refusal {
             None => assert_eq!(said.err(), None),
             Some(refusal) => {
-                assert!(said.as_ref().is_err_and(|said| said.contains(refusal)), "{refusal}: {said:?}")
+                assert!(said.as_ref().is_err_and(|said| said.contains(refusal)), "{refusal}: {said:?}");
             }
         }
     }
