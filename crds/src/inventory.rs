@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::format::read;
+
 /// Version of [`Inventory`]'s format.
 pub const SCHEMA_VERSION: i32 = 1;
 
@@ -77,14 +79,7 @@ impl Inventory {
     /// # Errors
     /// It is no inventory, or one of a format that this version does not know.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let inventory: Self = serde_json::from_str(text).map_err(|error| format!("no inventory: {error}"))?;
-        if inventory.schema_version == SCHEMA_VERSION {
-            return Ok(inventory);
-        }
-        Err(format!(
-            "an inventory of format {}, and only {SCHEMA_VERSION} is known: use the kfe2e that wrote it",
-            inventory.schema_version
-        ))
+        read(text, "inventory", SCHEMA_VERSION).map_err(|error| error.to_string())
     }
 
     /// Whether an object was made, by what is recorded, and was not left to somebody who needs it.
@@ -148,7 +143,7 @@ mod tests {
         let text = serde_json::to_string(&inventory).unwrap();
         assert_eq!(Inventory::parse(&text), Ok(inventory));
         let newer = text.replace("\"schemaVersion\":1", "\"schemaVersion\":2");
-        assert!(Inventory::parse(&newer).unwrap_err().contains("format 2"));
+        assert!(Inventory::parse(&newer).unwrap_err().contains("schema version 2"));
         assert!(Inventory::parse("{").unwrap_err().starts_with("no inventory"));
     }
 

@@ -5,5 +5,6 @@ mod children;
 mod convergence;
 mod gate;
 mod runs;
+mod specs;
 mod support;
 mod world;
