@@ -232,6 +232,7 @@ fn over(context: Context<'_>, entry: &TestStatus, ending: &Ending, stop: Option<
         passed: cells.passed,
         failed: cells.failed,
         total: cells.total,
+        current: None,
     });
     status.completion_time = Some(stamp(ending.at.unwrap_or(context.now)));
     Step { status, effects: stop.into_iter().collect(), wake: None }
