@@ -1,95 +1,24 @@
-//! What the operator's account may do, on a real API server: so much does a stolen token of it reach, and no more.
+//! What the operator's account may do: so much does a stolen token of it reach, and no more.
 
-use std::{collections::BTreeSet, process::ExitCode, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
-use crds::{
-    names::{OPERATOR, SYSTEM_NAMESPACE},
-    v1alpha1::E2ETest,
-};
+use crds::{names::SYSTEM_NAMESPACE, v1alpha1::E2ETest};
 use e2e_tests::{
-    cluster::{Cluster, Shared, eventually},
+    cluster::Shared,
     objects::{TARGET, e2etest, script},
-    trials::{run, runtime, trial},
 };
-use jiff::Timestamp;
 use k8s_openapi::api::{
     authorization::v1::{SelfSubjectRulesReview, SelfSubjectRulesReviewSpec},
-    batch::v1::Job,
     core::v1::{ConfigMap, Pod},
 };
 use kube::{
-    Api, Client, Config, ResourceExt as _,
+    Api, Client, ResourceExt as _,
     api::{DynamicObject, Patch, PatchParams, PostParams},
-    config::{KubeConfigOptions, Kubeconfig},
 };
-use operator_core::{Effect, Observed, Settings, decide, pod_default_resource};
+use operator_core::{Effect, pod_default_resource};
 use serde_json::{Value, json};
 
-/// A namespace that has not let the operator in.
-const OTHER: &str = "other";
-
-fn main() -> ExitCode {
-    let (runtime, shared) = (runtime(), Shared::new("e2e-rights"));
-    let trials = vec![
-        trial("the operator's account may do exactly this", &runtime, &shared, exactly_this),
-        trial("it makes the children of a run", &runtime, &shared, children_pass),
-        trial("it makes no job that reaches further than a test", &runtime, &shared, hostile_jobs),
-        trial("it changes nothing that no run owns", &runtime, &shared, things_of_others),
-        trial("it changes nothing of a pod but its deadline", &runtime, &shared, pods_stay),
-    ];
-    run(trials, || shared.remove())
-}
-
-async fn cluster(shared: Arc<Shared>) -> Arc<Cluster> {
-    shared.get(installed).await
-}
-
-/// An API server with everything that decides what the operator may do, and two namespaces, one of which let it in.
-async fn installed(name: &str) -> Cluster {
-    let cluster = Cluster::up(name, &["--nodes", "0"]).await;
-    for namespace in [TARGET, OTHER] {
-        cluster.kubectl(&["create", "namespace", namespace]).expect(0);
-        // No controller manager runs here that would make it.
-        cluster.kubectl(&["-n", namespace, "create", "serviceaccount", "default"]).expect(0);
-    }
-    for file in ["manifests/crd", "manifests/target"] {
-        cluster.kubectl(&["apply", "--server-side", "-k", file]).expect(0);
-    }
-    for file in ["manifests/manager/namespace.yaml", "tests/kubeflow-mini/crds/poddefaults.yaml"] {
-        cluster.kubectl(&["apply", "--server-side", "-f", file]).expect(0);
-    }
-    cluster.kubectl(&["apply", "--server-side", "-k", "manifests/rbac"]).expect(0);
-    for crd in ["e2etests.e2e.kubeflow.org", "poddefaults.kubeflow.org"] {
-        cluster.kubectl(&["wait", "--for=condition=Established", "crd", crd, "--timeout=30s"]).expect(0);
-    }
-    // A new policy is enforced once the API server's own watch of policies has seen it.
-    let client = operator(&cluster).await;
-    let stray: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "stray"}})).unwrap();
-    let enforced = || async {
-        let api = Api::<ConfigMap>::namespaced(client.clone(), TARGET);
-        let dry = PostParams { dry_run: true, ..PostParams::default() };
-        api.create(&dry, &stray).await.is_err().then_some(())
-    };
-    eventually("the policies to be enforced", Duration::from_secs(30), enforced).await;
-    cluster
-}
-
-/// A client with a token of the operator's account.
-async fn operator(cluster: &Cluster) -> Client {
-    as_account(cluster, SYSTEM_NAMESPACE, OPERATOR).await
-}
-
-/// A client with a token of a service account.
-async fn as_account(cluster: &Cluster, namespace: &str, account: &str) -> Client {
-    let token = cluster.kubectl(&["-n", namespace, "create", "token", account]).expect(0).stdout;
-    let mut kubeconfig = Kubeconfig::read_from(&cluster.kubeconfig).unwrap();
-    for user in &mut kubeconfig.auth_infos {
-        user.auth_info = Some(serde_json::from_value(json!({ "token": token.trim() })).unwrap());
-    }
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-    config.default_retry = false;
-    Client::try_from(config).unwrap()
-}
+use super::{OTHER, as_account, children, cluster, job_of, operator, sentence, try_job};
 
 /// What RBAC grants a client in a namespace, one `verb group/resource` each, as the API server itself says.
 async fn rights(client: &Client, namespace: &str) -> BTreeSet<String> {
@@ -113,7 +42,7 @@ async fn rights(client: &Client, namespace: &str) -> BTreeSet<String> {
     all
 }
 
-async fn exactly_this(shared: Arc<Shared>) {
+pub async fn exactly_this(shared: Arc<Shared>) {
     let cluster = cluster(shared).await;
     let client = operator(&cluster).await;
     let everybody = rights(&as_account(&cluster, OTHER, "default").await, OTHER).await;
@@ -158,46 +87,28 @@ async fn exactly_this(shared: Arc<Shared>) {
     assert_eq!(&own("default").await - &set(&everywhere), events);
 }
 
-/// The children of a run as the operator makes them.
-fn children() -> Vec<Effect> {
+/// A run whose children are of every kind.
+fn example() -> E2ETest {
     let mut run = e2etest("rights", vec![script("one", "pass")]);
     run.spec.tests[0].pipeline_access = true;
-    run.metadata.uid = Some("0f5e4a5c-19cd-4f6d-8d5e-3a3f6f0b8f11".into());
-    let settings = Settings::with_image("ghcr.io/kubeflow/kubeflow-e2e:test");
-    let plan = |run: &E2ETest| decide(run, &Observed::default(), &settings, Timestamp::now());
-    run.status = Some(plan(&run).status);
-    plan(&run).effects.into_iter().flat_map(|batch| batch.effects).collect()
+    run
 }
 
 /// The Job of that run.
 fn job() -> Value {
-    let job = children().into_iter().find_map(|effect| match effect {
-        Effect::CreateJob(job) => Some(*job),
-        _ => None,
-    });
-    serde_json::to_value(job.unwrap()).unwrap()
+    serde_json::to_value(job_of(&example())).unwrap()
 }
 
 /// Creates a Job for nothing, as the operator; the API server's answer.
-async fn try_job(client: &Client, namespace: &str, job: &Value) -> Result<(), String> {
-    let mut job: Job = serde_json::from_value(job.clone()).unwrap();
-    job.metadata.namespace = Some(namespace.into());
-    let dry = PostParams { dry_run: true, ..PostParams::default() };
-    Api::namespaced(client.clone(), namespace).create(&dry, &job).await.map(|_| ()).map_err(sentence)
+async fn try_value(client: &Client, namespace: &str, job: &Value) -> Result<(), String> {
+    try_job(client, namespace, serde_json::from_value(job.clone()).unwrap()).await
 }
 
-fn sentence(error: kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => panic!("{other}"),
-    }
-}
-
-async fn children_pass(shared: Arc<Shared>) {
+pub async fn children_pass(shared: Arc<Shared>) {
     let cluster = cluster(shared).await;
     let client = operator(&cluster).await;
     let apply = PatchParams { dry_run: true, ..PatchParams::apply("kubeflow-e2e").force() };
-    let effects = children();
+    let effects = children(&example());
     assert_eq!(effects.len(), 3);
     for effect in effects {
         match effect {
@@ -210,13 +121,13 @@ async fn children_pass(shared: Arc<Shared>) {
                     Api::<DynamicObject>::namespaced_with(client.clone(), TARGET, &pod_default_resource());
                 api.patch(&object.name_any(), &apply, &Patch::Apply(&object)).await.unwrap();
             }
-            Effect::CreateJob(_) => try_job(&client, TARGET, &job()).await.unwrap(),
+            Effect::CreateJob(job) => try_job(&client, TARGET, *job).await.unwrap(),
             other => panic!("{other:?}"),
         }
     }
 }
 
-async fn hostile_jobs(shared: Arc<Shared>) {
+pub async fn hostile_jobs(shared: Arc<Shared>) {
     let cluster = cluster(shared).await;
     let client = operator(&cluster).await;
     let (spec, test) = ("/spec/template/spec", "/spec/template/spec/containers/0");
@@ -245,7 +156,9 @@ async fn hostile_jobs(shared: Arc<Shared>) {
         (spec, "automountServiceAccountToken", json!(true), "no token"),
         (spec, "automountServiceAccountToken", Value::Null, "no token"),
         (spec, "securityContext", json!({}), "within Pod Security"),
-        (test, "securityContext", json!({}), "within Pod Security"),
+        (test, "securityContext", json!({"runAsUser": 0}), "never root"),
+        (test, "securityContext", json!({"runAsNonRoot": false}), "never root"),
+        (test, "ports", json!([{"containerPort": 80, "hostPort": 80}]), "within Pod Security"),
         (test, "securityContext", json!({"privileged": true}), "within Pod Security"),
     ] {
         let mut hostile = job();
@@ -259,23 +172,23 @@ async fn hostile_jobs(shared: Arc<Shared>) {
                 }
             }
         }
-        let refused = try_job(&client, TARGET, &hostile).await.expect_err(&format!("{field}: {value}"));
+        let refused = try_value(&client, TARGET, &hostile).await.expect_err(&format!("{field}: {value}"));
         assert!(refused.contains(refusal), "{field}: {value}: {refused}");
     }
     let mut added = job();
     added["spec"]["template"]["spec"]["containers"][0]["securityContext"]["capabilities"]["add"] =
         json!(["NET_BIND_SERVICE"]);
-    let refused = try_job(&client, TARGET, &added).await.unwrap_err();
+    let refused = try_value(&client, TARGET, &added).await.unwrap_err();
     assert!(refused.contains("within Pod Security"), "{refused}");
     let mut own = job();
     own["metadata"].as_object_mut().unwrap().remove("ownerReferences");
-    let refused = try_job(&client, TARGET, &own).await.unwrap_err();
+    let refused = try_value(&client, TARGET, &own).await.unwrap_err();
     assert!(refused.contains("only objects that an E2ETest owns"), "{refused}");
-    let refused = try_job(&client, OTHER, &job()).await.unwrap_err();
+    let refused = try_value(&client, OTHER, &job()).await.unwrap_err();
     assert!(refused.contains("cannot create resource \"jobs\""), "{refused}");
 }
 
-async fn things_of_others(shared: Arc<Shared>) {
+pub async fn things_of_others(shared: Arc<Shared>) {
     let cluster = cluster(shared).await;
     let client = operator(&cluster).await;
     let mine = json!({"metadata": {"name": "mine"}, "data": {"a": "b"}});
@@ -291,7 +204,7 @@ async fn things_of_others(shared: Arc<Shared>) {
     assert_eq!(admin.get("mine").await.unwrap().data.unwrap()["a"], "b");
 }
 
-async fn pods_stay(shared: Arc<Shared>) {
+pub async fn pods_stay(shared: Arc<Shared>) {
     let cluster = cluster(shared).await;
     let client = operator(&cluster).await;
     let admin = Api::<Pod>::namespaced(cluster.client.clone(), TARGET);
