@@ -21,6 +21,8 @@ const OPERATOR: &[(&str, &str)] = &[
     manifest!("rbac/events_role.yaml"),
     manifest!("rbac/target_role.yaml"),
     manifest!("rbac/requester_policy.yaml"),
+    manifest!("rbac/operator_policy.yaml"),
+    manifest!("network-policy/operator.yaml"),
 ];
 
 /// The RoleBinding by which a namespace lets the operator in.

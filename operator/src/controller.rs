@@ -47,6 +47,12 @@ pub async fn run(
 ) {
     let controller = Controller::new(Api::<Run>::all(client.clone()), watcher::Config::default());
     let store = controller.store();
+    let runs = store.clone();
+    context.metrics.count_runs_by(move || {
+        let active =
+            |run: &Run| run.0.as_ref().is_ok_and(|run| !run.status.as_ref().is_some_and(is_finished));
+        i64::try_from(runs.state_filter(active).len()).unwrap_or(i64::MAX)
+    });
     let ours =
         watcher::Config::default().labels(&format!("{}={}", label::MANAGED_BY, label::MANAGED_BY_VALUE));
     let controller = controller

@@ -17,6 +17,9 @@ pub enum Class {
 }
 
 impl Class {
+    /// Every class.
+    pub const ALL: [Self; 3] = [Self::Conflict, Self::Transient, Self::Terminal];
+
     /// The class as a metric's label.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -124,6 +127,9 @@ pub enum ReconcileError {
 }
 
 impl ReconcileError {
+    /// Every step that [`ReconcileError::step`] names.
+    pub const STEPS: [&'static str; 4] = ["observe", "act", "report", "parse"];
+
     /// The step that failed, as a metric's label.
     pub const fn step(&self) -> &'static str {
         match self {

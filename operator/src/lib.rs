@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod reconcile;
 pub mod run;
 pub mod settings;
+pub mod stage;
 pub mod telemetry;
 
 pub use run::run;

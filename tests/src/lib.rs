@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod docker;
 pub mod host;
+pub mod installed;
 pub mod objects;
 pub mod program;
 pub mod runs;

@@ -5,6 +5,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use crds::v1alpha1::{ConditionType, E2ETest, TestReason, TestState};
 use e2e_tests::{
     cluster::{Cluster, Shared, eventually},
+    installed::installed,
     objects::{
         TARGET, conditions, e2etest, finished, gate, message, notebook, notebook_json, run_to_end, script,
         test_status,
@@ -53,35 +54,6 @@ fn main() -> ExitCode {
 
 async fn cluster(shared: Arc<Shared>) -> Arc<Cluster> {
     shared.get(installed).await
-}
-
-/// A cluster with the small Kubeflow and the operator.
-async fn installed(name: &str) -> Cluster {
-    let cluster = Cluster::up_with_images(name).await;
-    // Custom resources need their definitions served first: Kubeflow's own guide applies until it works, with force.
-    let applied = || async {
-        Some(cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "-k", "tests/kubeflow-mini"]))
-            .filter(|ended| ended.code == Some(0))
-    };
-    eventually("the small Kubeflow to be accepted", Duration::from_secs(60), applied).await;
-    cluster.kubectl(&["apply", "--server-side", "-k", "manifests/default"]).expect(0);
-    cluster.kubectl(&["apply", "--server-side", "-k", "manifests/target"]).expect(0);
-    for (namespace, deployment) in [
-        (crds::names::SYSTEM_NAMESPACE, "kubeflow-e2e-operator"),
-        ("kubeflow", "admission-webhook-deployment"),
-    ] {
-        cluster
-            .kubectl(&[
-                "-n",
-                namespace,
-                "rollout",
-                "status",
-                &format!("deployment/{deployment}"),
-                "--timeout=120s",
-            ])
-            .expect(0);
-    }
-    cluster
 }
 
 async fn both_pass(shared: Arc<Shared>) {

@@ -44,7 +44,10 @@ pub struct Test {
     pub resources: Option<Resources>,
     /// Python packages, as pip takes them, such as `kfp==2.17.0`: installed into a folder of the pod before the test starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 256), regex(pattern = "^[A-Za-z0-9]")))]
+    #[schemars(
+        length(max = 64),
+        inner(length(min = 1, max = 256), regex(pattern = "^[A-Za-z0-9][^\\r\\n]*$"))
+    )]
     pub requirements: Vec<String>,
     /// Give the pod a token for the Kubeflow Pipelines API through a PodDefault, and prove that it arrived.
     #[serde(default)]

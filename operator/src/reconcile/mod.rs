@@ -76,13 +76,20 @@ async fn passes(name: &str, context: &Context) -> Result<Action, ReconcileError>
     let mut result = Ok(Action::requeue(Class::Conflict.retry_after()));
     for _ in 0..PASSES {
         result = match pass(&test, context, &mut events).await {
-            Ok((Requeue::Now, Some(next))) => {
+            Ok((Requeue::Now, next)) => {
+                context.metrics.requeued("now");
+                let Some(next) = next else { break };
                 test = next;
                 continue;
             }
-            Ok((Requeue::Now, None)) => break,
-            Ok((Requeue::After(wait), _)) => Ok(Action::requeue(wait)),
-            Ok((Requeue::Never, _)) => Ok(Action::await_change()),
+            Ok((Requeue::After(wait), _)) => {
+                context.metrics.requeued("later");
+                Ok(Action::requeue(wait))
+            }
+            Ok((Requeue::Never, _)) => {
+                context.metrics.requeued("never");
+                Ok(Action::await_change())
+            }
             Err(error) => Err(error),
         };
         break;
