@@ -6,6 +6,7 @@ pub mod exit_code;
 pub mod frame;
 pub mod inventory;
 pub mod names;
+pub mod progress;
 pub mod run_event;
 pub mod run_result;
 pub mod v1alpha1;

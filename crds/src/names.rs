@@ -94,6 +94,8 @@ pub mod pod {
     pub const RUNNER: &str = "/kfe2e/runner";
     /// Where the runner leaves results for the sidecar.
     pub const RESULTS_DIR: &str = "/kfe2e/results";
+    /// Socket beside [`RESULTS_DIR`] on which the sidecar is told of progress.
+    pub const PROGRESS_SOCKET: &str = "progress";
     /// Writable home of the test, and its working directory.
     pub const HOME: &str = "/kfe2e/home";
     /// Where the source's ConfigMap is mounted.

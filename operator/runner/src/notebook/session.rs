@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crds::{names::pod, verdict::Verdict};
+use crds::{names::pod, progress::Progress, verdict::Verdict};
 use jupyter_protocol::JupyterMessage;
 use tokio::time::{sleep, timeout};
 
@@ -28,6 +28,7 @@ use crate::{
         spec::{self, Kernel},
     },
     oom,
+    progress::Teller,
     stop::{Stop, Stopper},
     whole_file,
     workplace::{self, Workplace},
@@ -72,6 +73,7 @@ pub async fn run(run: &Run) -> Result<Verdict, io::Error> {
         echo: Echo::new(Console::stdout()),
         displays: Displays::default(),
         children: Children::new()?,
+        progress: Teller::beside(&run.results),
         passed: 0,
         total,
     };
@@ -95,6 +97,7 @@ struct Notebook {
     echo: Echo,
     displays: Displays,
     children: Children,
+    progress: Teller,
     passed: i32,
     total: i32,
 }
@@ -213,6 +216,7 @@ impl Notebook {
         if cell.skipped {
             return None;
         }
+        self.progress.tell(&Progress::of(self.passed, self.total, Some(cell.number)));
         ready.process.forget_output();
         let kills = oom::kills();
         let request = Client::execute_request(&cell.source, cell.may_raise);
