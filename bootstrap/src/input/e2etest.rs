@@ -112,12 +112,13 @@ mod tests {
         for (spec, message) in [
             (
                 "spec: {targetNamespace: ns, tests: [{name: t, image: i, scrpt: {}}]}",
-                "spec.tests[0].scrpt: unknown field; known here: env, image, name, notebook, pipelineAccess, resources, \
-                 runAsUser, script, startTimeout, timeout",
+                "spec.tests[0].scrpt: unknown field; known here: env, image, job, kubernetesAccess, name, nodeSelector, notebook, \
+                 pipelineAccess, podDefaults, podSecurity, receipt, requirements, resources, retries, runAsUser, script, \
+                 startTimeout, timeout, tolerations",
             ),
             (
                 "spec: {targetNamespace: ns, tests: [{name: t, image: i, script: {source: {inline: x}}, notebook: {source: {inline: x}}}]}",
-                "spec.tests[0]: give exactly one of notebook and script",
+                "spec.tests[0]: give exactly one of notebook, script and job",
             ),
             (
                 "spec: {targetNamespace: ns, timeout: 1x, tests: [{name: t, image: i, script: {source: {inline: x}}}]}",

@@ -97,12 +97,9 @@ impl Plan {
             E2ETest::new(
                 DEFAULT_RUN,
                 E2ETestSpec {
-                    target_namespace: names::kubeflow::DEFAULT_PROFILE.into(),
-                    service_account_name: names::kubeflow::DEFAULT_EDITOR.into(),
                     kubeflow: gate(kubeflow),
-                    tests: Vec::new(),
-                    max_parallel: 4,
                     timeout: self.args.timeout.clone(),
+                    ..E2ETestSpec::new(names::kubeflow::DEFAULT_PROFILE, Vec::new())
                 },
             )
         });
@@ -131,7 +128,7 @@ fn gate(kubeflow: &[Object]) -> Option<Gate> {
     if namespaces.is_empty() {
         return None;
     }
-    Some(Gate { namespaces, timeout: None, stable_for: ZeroableDuration(STABLE_FOR.into()) })
+    Some(Gate { stable_for: ZeroableDuration(STABLE_FOR.into()), ..Gate::over_namespaces(namespaces) })
 }
 
 /// Whether the set brings the API by which a pod gets its Pipelines token.

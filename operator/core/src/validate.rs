@@ -2,11 +2,17 @@
 //!
 //! The API server's rules refuse nearly all of this already; an object may have been stored before a rule existed.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crds::{
     names::kubeflow::PIPELINES_TOKEN_ENV,
-    v1alpha1::{ConfigMapKey, E2ETest, EnvVariable, Gate, PositiveDuration, Resources, Source, Test},
+    v1alpha1::{
+        ConfigMapKey, E2ETest, EnvVariable, Gate, IgnoredObjects, PodSecurity, PositiveDuration,
+        ReceiptPolicy, Resources, Source, Test, Toleration,
+    },
 };
 
 /// Longest name of a test.
@@ -29,13 +35,19 @@ pub(crate) struct Run {
     pub(crate) gate: Option<ValidGate>,
     pub(crate) tests: Vec<ValidTest>,
     pub(crate) max_parallel: usize,
+    pub(crate) fail_fast: bool,
     pub(crate) timeout: Duration,
+    pub(crate) cancel: bool,
+    pub(crate) ttl_after_finished: Option<Duration>,
 }
 
 /// What must be ready before the first test.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ValidGate {
+    /// Name of the inventory; where there is none, the namespaces are meant.
+    pub(crate) inventory: Option<String>,
     pub(crate) namespaces: Vec<String>,
+    pub(crate) ignore: Vec<IgnoredObjects>,
     pub(crate) timeout: Duration,
     pub(crate) stable_for: Duration,
 }
@@ -45,21 +57,39 @@ pub(crate) struct ValidGate {
 pub(crate) struct ValidTest {
     pub(crate) name: String,
     pub(crate) program: Program,
-    pub(crate) source: ValidSource,
     pub(crate) image: String,
     pub(crate) env: Vec<EnvVariable>,
     pub(crate) resources: Option<Resources>,
+    pub(crate) requirements: Vec<String>,
     pub(crate) pipeline_access: bool,
+    pub(crate) kubernetes_access: bool,
+    pub(crate) pod_defaults: Vec<String>,
     pub(crate) run_as_user: i64,
+    pub(crate) pod_security: PodSecurity,
+    pub(crate) node_selector: BTreeMap<String, String>,
+    pub(crate) tolerations: Vec<Toleration>,
     pub(crate) start_timeout: Duration,
     pub(crate) timeout: Duration,
+    pub(crate) retries: i32,
+    pub(crate) receipt: ReceiptPolicy,
 }
 
-/// What the runner is told to do with the source.
+/// What the runner is told to run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Program {
-    Notebook,
-    Script { interpreter: Vec<String>, args: Vec<String> },
+    Notebook { source: ValidSource, parameters: BTreeMap<String, String> },
+    Script { source: ValidSource, interpreter: Vec<String>, args: Vec<String> },
+    Image { command: Vec<String>, args: Vec<String> },
+}
+
+impl Program {
+    /// Where its text is; a program of the image has none.
+    pub(crate) const fn source(&self) -> Option<&ValidSource> {
+        match self {
+            Self::Notebook { source, .. } | Self::Script { source, .. } => Some(source),
+            Self::Image { .. } => None,
+        }
+    }
 }
 
 /// Where the source's text is.
@@ -121,7 +151,14 @@ pub(crate) fn validate(test: &E2ETest) -> Result<Run, InvalidSpec> {
         gate: spec.kubeflow.as_ref().map(|gate| valid_gate(gate, timeout)).transpose()?,
         tests,
         max_parallel,
+        fail_fast: spec.fail_fast,
         timeout,
+        cancel: spec.cancel,
+        ttl_after_finished: spec
+            .ttl_after_finished
+            .as_ref()
+            .map(|given| given.get().map_err(|error| invalid("spec.ttlAfterFinished", error.to_string())))
+            .transpose()?,
     })
 }
 
@@ -131,22 +168,7 @@ fn valid_test(field: &str, test: &Test, run_timeout: Duration) -> Result<ValidTe
         let problem = format!("{:?} is no DNS label of at most {MAX_TEST_NAME} characters", test.name);
         return Err(invalid(format!("{field}.name"), problem));
     }
-    let (program, source) = match (&test.notebook, &test.script) {
-        (Some(notebook), None) => {
-            (Program::Notebook, valid_source(&format!("{field}.notebook.source"), &notebook.source)?)
-        }
-        (None, Some(script)) => {
-            if script.interpreter.is_empty() {
-                return Err(invalid(format!("{field}.script.interpreter"), "is empty: name a program"));
-            }
-            let program =
-                Program::Script { interpreter: script.interpreter.clone(), args: script.args.clone() };
-            (program, valid_source(&format!("{field}.script.source"), &script.source)?)
-        }
-        (None, None) | (Some(_), Some(_)) => {
-            return Err(invalid(field, "give exactly one of notebook and script"));
-        }
-    };
+    let (program, bundled) = valid_program(field, test)?;
     if test.image.trim().is_empty() {
         return Err(invalid(format!("{field}.image"), "is empty"));
     }
@@ -167,38 +189,82 @@ fn valid_test(field: &str, test: &Test, run_timeout: Duration) -> Result<ValidTe
     Ok(ValidTest {
         name: test.name.clone(),
         program,
-        source,
         image: test.image.clone(),
         env: test.env.clone(),
         resources: test.resources.clone(),
+        requirements: test.requirements.clone(),
         pipeline_access: test.pipeline_access,
+        kubernetes_access: test.kubernetes_access,
+        pod_defaults: test.pod_defaults.clone(),
         run_as_user: test.run_as_user,
+        pod_security: test.pod_security,
+        node_selector: test.node_selector.clone(),
+        tolerations: test.tolerations.clone(),
         start_timeout: limit("startTimeout", &test.start_timeout, START_TIMEOUT)?,
         timeout: limit("timeout", &test.timeout, TEST_TIMEOUT)?,
+        retries: test.retries,
+        receipt: test.receipt.unwrap_or(if bundled {
+            ReceiptPolicy::Required
+        } else {
+            ReceiptPolicy::Optional
+        }),
     })
+}
+
+/// What a test runs, and whether that comes with the operator.
+fn valid_program(field: &str, test: &Test) -> Result<(Program, bool), InvalidSpec> {
+    match (&test.notebook, &test.script, &test.job) {
+        (Some(notebook), None, None) => {
+            let source = valid_source(&format!("{field}.notebook.source"), &notebook.source)?;
+            let parameters = notebook.parameters.clone();
+            Ok((Program::Notebook { source, parameters }, notebook.source.bundled.is_some()))
+        }
+        (None, Some(script), None) => {
+            if script.interpreter.is_empty() {
+                return Err(invalid(format!("{field}.script.interpreter"), "is empty: name a program"));
+            }
+            let program = Program::Script {
+                source: valid_source(&format!("{field}.script.source"), &script.source)?,
+                interpreter: script.interpreter.clone(),
+                args: script.args.clone(),
+            };
+            Ok((program, script.source.bundled.is_some()))
+        }
+        (None, None, Some(job)) => {
+            if job.command.is_empty() {
+                return Err(invalid(format!("{field}.job.command"), "is empty: name a program"));
+            }
+            Ok((Program::Image { command: job.command.clone(), args: job.args.clone() }, false))
+        }
+        _ => Err(invalid(field, "give exactly one of notebook, script and job")),
+    }
 }
 
 /// Where a test's text is.
 fn valid_source(field: &str, source: &Source) -> Result<ValidSource, InvalidSpec> {
-    match (&source.inline, &source.config_map) {
-        (Some(text), None) => Ok(ValidSource::Inline(text.clone())),
-        (None, Some(key)) => Ok(ValidSource::ConfigMap(key.clone())),
-        (None, None) | (Some(_), Some(_)) => Err(invalid(field, "give exactly one of configMap and inline")),
+    match (&source.config_map, &source.inline, &source.bundled) {
+        (Some(key), None, None) => Ok(ValidSource::ConfigMap(key.clone())),
+        (None, Some(text), None) => Ok(ValidSource::Inline(text.clone())),
+        (None, None, Some(name)) => {
+            let problem =
+                format!("no test called {name:?} comes with this operator: use configMap or inline");
+            Err(invalid(format!("{field}.bundled"), problem))
+        }
+        _ => Err(invalid(field, "give exactly one of configMap, inline and bundled")),
     }
 }
 
 /// The gate of the spec.
 fn valid_gate(gate: &Gate, run_timeout: Duration) -> Result<ValidGate, InvalidSpec> {
-    if gate.namespaces.is_empty() {
-        return Err(invalid(
-            "spec.kubeflow.namespaces",
-            "is empty: name at least one, or leave out kubeflow",
-        ));
+    if gate.inventory.is_some() != gate.namespaces.is_empty() {
+        return Err(invalid("spec.kubeflow", "give exactly one of inventory and namespaces"));
     }
     let mut seen = BTreeSet::new();
     let timeout =
         gate.timeout.as_ref().map_or(Ok(GATE_TIMEOUT), |given| duration("spec.kubeflow.timeout", given))?;
     Ok(ValidGate {
+        inventory: gate.inventory.clone(),
+        ignore: gate.ignore.clone(),
         namespaces: gate.namespaces.iter().filter(|name| seen.insert(*name)).cloned().collect(),
         timeout: timeout.min(run_timeout),
         stable_for: gate

@@ -19,11 +19,11 @@ use crate::{
 
 /// Everything that an attempt needs, in the order in which it is made: the Job last, since its pod uses the rest.
 pub(crate) fn children(run: &Run, test: &ValidTest, attempt: i32, settings: &Settings) -> Vec<Effect> {
-    let source = match &test.source {
-        ValidSource::Inline(content) => {
+    let source = match test.program.source() {
+        Some(ValidSource::Inline(content)) => {
             Some(Effect::ApplyConfigMap(Box::new(config_map::build(run, test, content))))
         }
-        ValidSource::ConfigMap(_) => None,
+        Some(ValidSource::ConfigMap(_)) | None => None,
     };
     let access = test.pipeline_access.then(|| Effect::ApplyPodDefault(Box::new(pod_default::build(run))));
     let job = Effect::CreateJob(Box::new(job::build(run, test, attempt, settings)));

@@ -38,8 +38,8 @@ const SOURCE_VOLUME: &str = "source";
 /// File name of the source in the pod, the same for inline text and a ConfigMap's key.
 pub(super) const fn file_name(program: &Program) -> &'static str {
     match program {
-        Program::Notebook => "notebook.ipynb",
-        Program::Script { .. } => "script",
+        Program::Notebook { .. } => "notebook.ipynb",
+        Program::Script { .. } | Program::Image { .. } => "script",
     }
 }
 
@@ -69,7 +69,7 @@ pub(super) fn build(
         security_context: Some(pod_security(test)),
         init_containers: Some(vec![prepare(settings), results(settings)]),
         containers: vec![main(run, test, attempt)],
-        volumes: Some(vec![empty_dir(RUN_VOLUME), source(run, test)]),
+        volumes: Some([empty_dir(RUN_VOLUME)].into_iter().chain(source(run, test)).collect()),
         ..PodSpec::default()
     }
 }
@@ -134,11 +134,11 @@ fn arguments(test: &ValidTest) -> Vec<String> {
     let source = format!("{SOURCE_DIR}/{}", file_name(&test.program));
     let timeout = test.timeout.as_secs().to_string();
     let mut words: Vec<String> = match test.program {
-        Program::Notebook => words(["notebook"]),
-        Program::Script { .. } => words(["script"]),
+        Program::Notebook { .. } => words(["notebook"]),
+        Program::Script { .. } | Program::Image { .. } => words(["script"]),
     };
     words.extend(["--source", &source, "--results", RESULTS_DIR, "--timeout", &timeout].map(str::to_owned));
-    if let Program::Script { interpreter, args } = &test.program {
+    if let Program::Script { interpreter, args, .. } = &test.program {
         for word in interpreter {
             words.extend(["--interpreter".to_owned(), literal(word)]);
         }
@@ -185,13 +185,13 @@ fn literal(text: &str) -> String {
 }
 
 /// The source's ConfigMap: ours, or one key of the user's.
-fn source(run: &Run, test: &ValidTest) -> Volume {
+fn source(run: &Run, test: &ValidTest) -> Option<Volume> {
     let file = file_name(&test.program);
-    let (name, key) = match &test.source {
+    let (name, key) = match test.program.source()? {
         ValidSource::Inline(_) => (names::config_map(&test.name, &run.uid), file.to_owned()),
         ValidSource::ConfigMap(key) => (key.name.clone(), key.key.clone()),
     };
-    Volume {
+    Some(Volume {
         name: SOURCE_VOLUME.to_owned(),
         config_map: Some(ConfigMapVolumeSource {
             name,
@@ -199,7 +199,7 @@ fn source(run: &Run, test: &ValidTest) -> Volume {
             ..ConfigMapVolumeSource::default()
         }),
         ..Volume::default()
-    }
+    })
 }
 
 /// A volume that lives as long as the pod. The pod's fsGroup makes it writable for any user.

@@ -81,6 +81,7 @@ pub(super) fn components(namespaces: &[NamespaceFacts], known: &[ComponentStatus
             ready,
             total,
             blocking: blocking.map(|blocking| truncate(&blocking.sentence, MAX_BLOCKING)),
+            first_ready_time: None,
         })
         .collect()
 }

@@ -142,7 +142,7 @@ fn tests_that_ended_in_time_decide_even_if_nobody_looked_until_later() {
 #[test]
 fn an_invalid_spec_is_a_verdict_that_names_the_field() {
     let table = [
-        ("tests:\n- {name: a, image: i}", "spec.tests[0]: give exactly one of notebook and script"),
+        ("tests:\n- {name: a, image: i}", "spec.tests[0]: give exactly one of notebook, script and job"),
         ("tests:\n- {name: A, image: i, script: {source: {inline: x}}}", "spec.tests[0].name: "),
         ("tests:\n- {name: a, image: ' ', script: {source: {inline: x}}}", "spec.tests[0].image: is empty"),
         (
@@ -169,7 +169,7 @@ fn an_invalid_spec_is_a_verdict_that_names_the_field() {
         ),
         (
             "kubeflow: {namespaces: []}\ntests:\n- {name: a, image: i, script: {source: {inline: x}}}",
-            "spec.kubeflow.namespaces: ",
+            "spec.kubeflow: give exactly one of",
         ),
         (
             "tests:\n- {name: a, image: i, script: {source: {inline: x}}}\n- {name: a, image: i, script: {source: {inline: x}}}",
