@@ -51,6 +51,9 @@ pub mod annotation {
     /// On an `E2ETest`: which invocation of `kfe2e` made it, so that an answer that got lost on the way is not taken for
     /// somebody else's object.
     pub const INVOCATION: &str = "e2e.kubeflow.org/invocation";
+    /// On a Job or a pod that the operator ends: why its attempt did not pass, as `Reason: sentence`. An operator that is
+    /// killed before it can write that into the status leaves it for the next.
+    pub const ENDED: &str = "e2e.kubeflow.org/ended";
     /// On the operator's namespace: that `kfe2e` made it, in order to write an inventory into it.
     pub const MADE: &str = "e2e.kubeflow.org/made";
 }

@@ -46,7 +46,8 @@ impl Progress {
         }
         let progress: Self = serde_json::from_slice(line).ok()?;
         let Self { kfe2e_progress, passed, failed, total, current } = progress;
-        let counts = passed >= 0 && failed >= 0 && passed.checked_add(failed).is_some_and(|done| done <= total);
+        let counts =
+            passed >= 0 && failed >= 0 && passed.checked_add(failed).is_some_and(|done| done <= total);
         let known = kfe2e_progress == SCHEMA_VERSION;
         (known && counts && current.is_none_or(|current| (1..=total).contains(&current))).then_some(progress)
     }
@@ -82,7 +83,8 @@ mod tests {
         ] {
             assert_eq!(Progress::from_line(line.as_bytes()), None, "{line}");
         }
-        let long = format!(r#"{{"kfe2eProgress":1,"passed":0,"failed":0,"total":1{}}}"#, " ".repeat(MAX_LINE));
+        let long =
+            format!(r#"{{"kfe2eProgress":1,"passed":0,"failed":0,"total":1{}}}"#, " ".repeat(MAX_LINE));
         assert_eq!(Progress::from_line(long.as_bytes()), None);
     }
 

@@ -20,7 +20,7 @@ use kube::{
 use operator::{
     error::{Class, ReconcileError},
     metrics::Metrics,
-    reconcile::{Context, Outages, reconcile},
+    reconcile::{Context, Followers, Outages, Places, Wake, reconcile},
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -52,8 +52,11 @@ async fn against(run: Value, answers: Vec<Answer>) -> (Result<Action, ReconcileE
     let server = serve(handle, answers.into());
     let client = Client::new(service, "default");
     let reporter = Reporter { controller: "operator".into(), instance: None };
+    let (wake, _woken) = Wake::channel();
     let context = Arc::new(Context {
         recorder: Recorder::new(client.clone(), reporter),
+        followers: Followers::new(client.clone(), wake.clone()),
+        places: Places::new(None, wake),
         client,
         settings: operator_core::Settings::with_image("image"),
         metrics: Arc::new(Metrics::default()),
@@ -359,8 +362,11 @@ async fn no_call_is_waited_for_longer_than_ten_seconds() {
     let (service, handle) = mock::pair::<Request<Body>, Response<Body>>();
     let client = Client::new(service, "default");
     let reporter = Reporter { controller: "operator".into(), instance: None };
+    let (wake, _woken) = Wake::channel();
     let context = Arc::new(Context {
         recorder: Recorder::new(client.clone(), reporter),
+        followers: Followers::new(client.clone(), wake.clone()),
+        places: Places::new(None, wake),
         client,
         settings: operator_core::Settings::with_image("image"),
         metrics: Arc::new(Metrics::default()),

@@ -85,12 +85,12 @@ struct Passing<'a> {
 
 /// A run that is over is kept for as long as it asks for, and nothing of it is written any more.
 fn finished(test: &E2ETest, status: E2ETestStatus, now: Timestamp) -> Plan {
-    let plan = Plan::nothing(status.clone(), status);
-    match (expiry::expired(test, now), expiry::expires_at(test)) {
-        (Some(expired), _) => Plan { expired: Some(expired), ..plan },
-        (None, Some(at)) => Plan { requeue: Requeue::After(until(now, at)), ..plan },
-        (None, None) => plan,
-    }
+    let expired = expiry::expired(test, now);
+    let requeue = match expiry::expires_at(test) {
+        Some(at) if expired.is_none() => Requeue::After(until(now, at)),
+        Some(_) | None => Requeue::Never,
+    };
+    Plan::finished(status, expired, requeue)
 }
 
 /// Whether the run is over: nothing of it changes any more.

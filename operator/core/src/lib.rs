@@ -33,7 +33,7 @@ pub use decide::{decide, is_finished};
 pub use effect::{Acted, Batch, Effect, Outcome};
 pub use event::EventDraft;
 pub use expiry::{Expired, expires_at};
-pub use observed::{AttemptFacts, Observed, Unreadable, Wanted};
+pub use observed::{AttemptFacts, Observed, Unreadable, Wanted, WantedAttempt};
 pub use plan::{Plan, Report, Requeue};
 pub use settings::Settings;
 pub use share::{Claim, shares};

@@ -74,6 +74,11 @@ impl Plan {
         Self { effects: Vec::new(), status, requeue: Requeue::Never, expired: None, before, draft: None }
     }
 
+    /// Nothing to say of a run that is over, but that its time may have come.
+    pub(crate) fn finished(status: E2ETestStatus, expired: Option<Expired>, requeue: Requeue) -> Self {
+        Self { expired, requeue, ..Self::nothing(status.clone(), status) }
+    }
+
     /// These effects, and the conditions that the draft leads to.
     pub(crate) fn new(before: E2ETestStatus, effects: Vec<Batch>, draft: Draft, requeue: Requeue) -> Self {
         Self { effects, status: conclude(&draft), requeue, expired: None, before, draft: Some(draft) }

@@ -30,8 +30,14 @@ pub struct Claim {
 impl Claim {
     /// The claim of a run as its status tells it; a run that is over has none.
     pub fn of(test: &E2ETest) -> Option<Self> {
-        let nothing = E2ETestStatus::default();
-        let status = test.status.as_ref().unwrap_or(&nothing);
+        match &test.status {
+            Some(status) => Self::with(test, status),
+            None => Self::with(test, &E2ETestStatus::default()),
+        }
+    }
+
+    /// The claim of a run with this status.
+    pub fn with(test: &E2ETest, status: &E2ETestStatus) -> Option<Self> {
         if is_finished(status) || test.metadata.deletion_timestamp.is_some() {
             return None;
         }
@@ -54,7 +60,10 @@ impl Claim {
     #[must_use]
     pub fn as_if_open(self, test: &E2ETest) -> Self {
         let at_once = usize::try_from(test.spec.max_parallel).unwrap_or_default();
-        Self { waiting: test.spec.tests.len().min(at_once).saturating_sub(self.running).max(self.waiting), ..self }
+        Self {
+            waiting: test.spec.tests.len().min(at_once).saturating_sub(self.running).max(self.waiting),
+            ..self
+        }
     }
 }
 
@@ -78,13 +87,16 @@ pub fn shares(cap: usize, claims: &[Claim]) -> Vec<usize> {
     for claim in claims {
         *in_namespace.entry(&claim.namespace).or_default() += claim.running;
     }
-    let count = |all: &HashMap<&str, usize>, claim: &Claim| all.get(claim.namespace.as_str()).copied().unwrap_or(0);
+    let count =
+        |all: &HashMap<&str, usize>, claim: &Claim| all.get(claim.namespace.as_str()).copied().unwrap_or(0);
     let mut given = vec![0; claims.len()];
     let mut queue: BinaryHeap<_> = claims
         .iter()
         .enumerate()
         .filter(|(_, claim)| claim.waiting > 0)
-        .map(|(place, claim)| Reverse((count(&in_namespace, claim), claim.running, claim.since, &claim.uid, place)))
+        .map(|(place, claim)| {
+            Reverse((count(&in_namespace, claim), claim.running, claim.since, &claim.uid, place))
+        })
         .collect();
     while free > 0
         && let Some(Reverse((namespace, running, since, uid, place))) = queue.pop()
@@ -136,7 +148,10 @@ mod tests {
             ),
             ("none left", 2, vec![(1, "a", 4, 1), (2, "b", 0, 1)], vec![0, 0]),
         ] {
-            let claims: Vec<_> = claims.iter().map(|&(n, space, running, waiting)| claim(n, space, running, waiting)).collect();
+            let claims: Vec<_> = claims
+                .iter()
+                .map(|&(n, space, running, waiting)| claim(n, space, running, waiting))
+                .collect();
             assert_eq!(shares(cap, &claims), expected, "{what}");
         }
     }

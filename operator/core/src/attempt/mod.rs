@@ -131,7 +131,10 @@ pub(crate) fn advance(context: Context<'_>, entry: &TestStatus) -> Step {
     }
     let pod = own_pod(job, &facts.pods);
     match judge(context, &entry, job, pod, facts) {
-        Judgement::Over(ending) => over(context, &entry, &ending, stop::effect(job, pod)),
+        Judgement::Over(ending) => {
+            let stop = stop::effect(job, pod, Some(&ending));
+            over(context, &entry, &ending, stop)
+        }
         Judgement::Ending(until) if !context.end.passed(context.now) => going_on(entry, None, Some(until)),
         Judgement::Running if !context.end.passed(context.now) => {
             running::show_progress(context, &mut entry, facts);
@@ -222,6 +225,9 @@ fn judge(
     pod: Option<&Pod>,
     facts: &AttemptFacts,
 ) -> Judgement {
+    if let Some(ending) = stop::decided(job, pod) {
+        return Judgement::Over(ending);
+    }
     let Some(pod) = pod else { return waiting::without_pod(context, entry, job, facts) };
     if let Some(ending) = proof::missing(context, job, pod) {
         return Judgement::Over(ending);
@@ -239,7 +245,7 @@ fn judge(
 /// The run has to end while the attempt is not over: its pod is ended gracefully, and waited for a little, so that what
 /// it found so far is kept.
 fn at_the_runs_end(context: Context<'_>, entry: &TestStatus, job: &Job, pod: Option<&Pod>) -> Step {
-    let ended_by = stop::effect(job, pod);
+    let ended_by = stop::effect(job, pod, None);
     let patience = after(context.end.at, context.settings.grace);
     let can_end_by_itself = pod.is_some_and(stop::is_on_a_node) && context.now < patience;
     if can_end_by_itself {

@@ -28,7 +28,9 @@ pub(super) fn labels(context: Context<'_>) -> Result<BTreeMap<String, String>, S
         };
         for (key, value) in selected {
             if is_ours(key) {
-                return Err(format!("{object} selects by the label {key}, which is the operator's own: use another"));
+                return Err(format!(
+                    "{object} selects by the label {key}, which is the operator's own: use another"
+                ));
             }
             let known = labels.insert(key.clone(), value.clone());
             if known.is_some_and(|known| known != *value) {

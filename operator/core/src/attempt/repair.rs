@@ -25,7 +25,9 @@ fn advice(context: Context<'_>, sentence: &str) -> Option<String> {
     }
     if sentence.contains("error looking up service account") {
         let account = &context.run.service_account;
-        return Some(format!("create ServiceAccount {namespace}/{account}, or name another in serviceAccountName"));
+        return Some(format!(
+            "create ServiceAccount {namespace}/{account}, or name another in serviceAccountName"
+        ));
     }
     None
 }

@@ -4,6 +4,7 @@ mod attempts;
 mod children;
 mod convergence;
 mod gate;
+mod retries;
 mod runs;
 mod support;
 mod world;
