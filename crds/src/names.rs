@@ -103,6 +103,10 @@ pub mod pod {
     pub const HOME: &str = "/kfe2e/home";
     /// Where the source's ConfigMap is mounted.
     pub const SOURCE_DIR: &str = "/kfe2e-source";
+    /// Folder of the Python packages that a test asks for, beside [`RESULTS_DIR`].
+    pub const PACKAGES: &str = "packages";
+    /// File of the receipt, below [`RESULTS_DIR`]; `$E2E_RECEIPT` names it.
+    pub const RECEIPT_FILE: &str = "receipt.json";
     /// File of the executed notebook, below [`RESULTS_DIR`].
     pub const EXECUTED_NOTEBOOK: &str = "executed.ipynb";
     /// File of the verdict, below [`RESULTS_DIR`]; the same JSON as the termination message.

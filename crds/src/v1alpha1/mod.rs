@@ -10,6 +10,7 @@ pub mod resources;
 pub mod source;
 pub mod status;
 pub mod test;
+mod text_map;
 pub mod toleration;
 
 pub use condition::{ConditionType, find};

@@ -6,6 +6,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::text_map::Parameters;
+
 /// Where a notebook or script comes from: exactly one of the fields.
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -40,10 +42,10 @@ impl Source {
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub struct ConfigMapKey {
     /// Name of the ConfigMap.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// Key in its data.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
     pub key: String,
 }
 
@@ -52,10 +54,10 @@ pub struct ConfigMapKey {
 pub struct Notebook {
     /// The notebook.
     pub source: Source,
-    /// Values for the notebook's parameters: assigned, as text, in a cell of their own right after the cell that is tagged
-    /// `parameters`, or before the first one where no cell is.
+    /// Values for the notebook's parameters: assigned in a cell of their own right after the cell that is tagged `parameters`,
+    /// or before the first one where no cell is. What reads as JSON is passed as that (a number, `true`, a list), all else as text.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64), inner(length(max = 4096)))]
+    #[schemars(with = "Parameters")]
     pub parameters: BTreeMap<String, String>,
 }
 

@@ -6,12 +6,14 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ImageProgram, Notebook, PositiveDuration, Resources, Script, Toleration};
+use super::{ImageProgram, Notebook, PositiveDuration, Resources, Script, Toleration, text_map::NodeLabels};
 
 /// One test: exactly one of `notebook`, `script` and `job`, in a pod of its own.
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("[has(self.notebook), has(self.script), has(self.job)].exists_one(x, x)").message("give exactly one of notebook, script and job"))]
+#[x_kube(validation = Rule::new("!self.pipelineAccess || !has(self.env) || self.env.all(e, e.name != 'KF_PIPELINES_SA_TOKEN_PATH')")
+    .message("sets KF_PIPELINES_SA_TOKEN_PATH, which pipelineAccess sets: leave out one of them").field_path(".env"))]
 pub struct Test {
     /// Name, unique in the run: a DNS label of at most 40 characters.
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
@@ -42,7 +44,7 @@ pub struct Test {
     pub resources: Option<Resources>,
     /// Python packages, as pip takes them, such as `kfp==2.17.0`: installed into a folder of the pod before the test starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256), regex(pattern = "^[A-Za-z0-9]")))]
     pub requirements: Vec<String>,
     /// Give the pod a token for the Kubeflow Pipelines API through a PodDefault, and prove that it arrived.
     #[serde(default)]
@@ -66,7 +68,7 @@ pub struct Test {
     pub pod_security: PodSecurity,
     /// Labels that the pod's node must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16), inner(length(max = 63)))]
+    #[schemars(with = "NodeLabels")]
     pub node_selector: BTreeMap<String, String>,
     /// Taints of nodes that the pod bears.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -121,7 +123,7 @@ impl Test {
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub struct EnvVariable {
     /// Name.
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[-._a-zA-Z][-._a-zA-Z0-9]*$"))]
     pub name: String,
     /// Value.
     #[serde(default)]

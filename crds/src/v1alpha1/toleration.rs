@@ -13,14 +13,22 @@ use serde::{Deserialize, Serialize};
 pub struct Toleration {
     /// Key of the taint. Left out: any, with the operator `Exists`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", length(min = 1, max = 317))]
+    #[schemars(
+        with = "String",
+        length(max = 317),
+        regex(pattern = "^([a-z0-9]([-.a-z0-9]*[a-z0-9])?/)?[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$")
+    )]
     pub key: Option<String>,
     /// How the taint's value is compared.
     #[serde(default)]
     pub operator: TolerationOperator,
     /// Value of the taint, for the operator `Equal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", length(max = 63))]
+    #[schemars(
+        with = "String",
+        length(max = 63),
+        regex(pattern = "^([A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?)?$")
+    )]
     pub value: Option<String>,
     /// Effect of the taint. Left out: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]

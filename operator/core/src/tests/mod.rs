@@ -6,5 +6,6 @@ mod convergence;
 mod gate;
 mod retries;
 mod runs;
+mod specs;
 mod support;
 mod world;

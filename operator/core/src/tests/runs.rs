@@ -150,7 +150,10 @@ fn an_invalid_spec_is_a_verdict_that_names_the_field() {
     let table = [
         ("tests:\n- {name: a, image: i}", "spec.tests[0]: give exactly one of notebook, script and job"),
         ("tests:\n- {name: A, image: i, script: {source: {inline: x}}}", "spec.tests[0].name: "),
-        ("tests:\n- {name: a, image: ' ', script: {source: {inline: x}}}", "spec.tests[0].image: is empty"),
+        (
+            "tests:\n- {name: a, image: ' ', script: {source: {inline: x}}}",
+            "spec.tests[0].image: \" \" is no name",
+        ),
         (
             "tests:\n- {name: a, image: i, script: {source: {}}}",
             "spec.tests[0].script.source: give exactly one of",
