@@ -44,10 +44,11 @@ pub async fn serve(dir: &Path) -> Result<(), ResultsError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ResultsError::Signal)?;
     let mut notes = Echo::new(Console::stderr());
     notes.line(&format!("waiting for SIGTERM to ship the results in {}", dir.display()));
+    let mut log = Console::stdout();
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        error = progress::relay(dir, &mut Console::stdout()) => {
+        error = progress::relay(dir, &mut log) => {
             notes.line(&format!("progress cannot be told: {error}"));
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         }

@@ -4,6 +4,7 @@ mod attempts;
 mod children;
 mod convergence;
 mod gate;
+mod model;
 mod retries;
 mod runs;
 mod specs;
