@@ -12,6 +12,7 @@ use crate::{
     attempt::{FOR_POD, MAX_MESSAGE, not_served_sentence, state_of},
     clock::stamp,
     conditions::{Saying, Truth, set},
+    decide::is_finished,
     effect::{Acted, Batch, Outcome},
     ending::RunsEnd,
     event::{self, EventDraft},
@@ -103,6 +104,10 @@ impl Plan {
                 conclude(&draft)
             },
         );
+        // An end that was put off, since a write that it depends on failed, is not the end.
+        if requeue == Requeue::Never && self.draft.is_some() && !is_finished(&status) {
+            requeue = Requeue::Now;
+        }
         let events = event::between(&self.before, &status);
         Report { status: (status != self.before).then_some(status), events, requeue }
     }

@@ -50,7 +50,11 @@ fn search(what: &str, world: World) -> Vec<(&'static str, String)> {
         .discoveries()
         .into_iter()
         .filter(|(name, _)| name.starts_with("I-"))
-        .map(|(name, path)| (name, format!("{:#?}", path.into_actions())))
+        .map(|(name, path)| {
+            let last = path.last_state().clone();
+            let status = checker.model().tables(|tables| tables.status(last.status));
+            (name, format!("{last:#?}\n{:#?}\n{:?}", status.status, path.into_actions()))
+        })
         .collect()
 }
 
