@@ -8,7 +8,9 @@ use crds::v1alpha1::{
 };
 use e2e_tests::{
     cluster::{Cluster, Shared, eventually},
-    objects::{TARGET, conditions, dump, e2etest, finished, message, notebook, run_to_end, script, test_status},
+    objects::{
+        TARGET, conditions, dump, e2etest, finished, message, notebook, run_to_end, script, test_status,
+    },
     program::test_image,
 };
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
@@ -78,7 +80,8 @@ pub(super) async fn pod_deleted(shared: Arc<Shared>) {
 
 pub(super) async fn fail_fast(shared: Arc<Shared>) {
     let cluster = super::cluster(shared).await;
-    let mut run = e2etest("fail-fast", vec![script("first", "raise SystemExit(1)"), script("second", "pass")]);
+    let mut run =
+        e2etest("fail-fast", vec![script("first", "raise SystemExit(1)"), script("second", "pass")]);
     run.spec.max_parallel = 1;
     run.spec.fail_fast = true;
     let ended = run_to_end(&cluster, &run).await;
@@ -90,7 +93,8 @@ pub(super) async fn fail_fast(shared: Arc<Shared>) {
 
 pub(super) async fn cancelled(shared: Arc<Shared>) {
     let cluster = super::cluster(shared).await;
-    let mut run = e2etest("cancelled", vec![script("long", "import time\ntime.sleep(600)"), script("next", "pass")]);
+    let mut run =
+        e2etest("cancelled", vec![script("long", "import time\ntime.sleep(600)"), script("next", "pass")]);
     run.spec.max_parallel = 1;
     create(&cluster, &run).await;
     let pod = running_pod(&cluster, "cancelled").await;

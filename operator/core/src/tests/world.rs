@@ -261,13 +261,14 @@ impl World {
         let now = self.now;
         for pod in self.pods.values_mut() {
             let test = label_of(pod, label::TEST);
+            let attempt = label_of(pod, label::ATTEMPT);
             let spec = pod.spec.as_mut().unwrap();
             let told_to_end = spec.active_deadline_seconds == Some(1);
             let next = match (pod.status.as_ref().and_then(|status| status.phase.as_deref()), told_to_end) {
                 (Some("Succeeded" | "Failed"), _) => continue,
                 (Some("Running"), true) => over("Failed", 143, "", "reason: DeadlineExceeded, ", now),
                 (Some("Running"), false) if test == "hangs" => continue,
-                (Some("Running"), false) => end(&test, now),
+                (Some("Running"), false) => end(&test, &attempt, now),
                 (Some(_), true) => "{phase: Failed, reason: DeadlineExceeded}".to_owned(),
                 (Some(_), false) => super::support::RUNNING.to_owned(),
                 (None, _) => {
@@ -339,8 +340,9 @@ fn injected(mut pod: Pod, pod_default: Option<u64>) -> Pod {
 }
 
 /// How the pod of a test of that name ends by itself.
-fn end(test: &str, now: i64) -> String {
+fn end(test: &str, attempt: &str, now: i64) -> String {
     match test {
+        "shaky" if attempt == "1" => over("Failed", 3, "", "", now),
         "fails" => {
             let verdict = Verdict::failed(TestReason::CellFailed, "cell 1: boom", None);
             over("Failed", 1, &verdict.to_termination_message().unwrap(), "", now)

@@ -48,7 +48,8 @@ impl Bug {
                     pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Succeeded")
                 });
                 if let Some(job) = facts.job.as_mut().filter(|_| ended) {
-                    job.status = Some(crate::tests::support::yaml("{conditions: [{type: Complete, status: 'True'}]}"));
+                    job.status =
+                        Some(crate::tests::support::yaml("{conditions: [{type: Complete, status: 'True'}]}"));
                 }
             }),
             Self::None | Self::LeavesOrphans | Self::WritesElsewhere | Self::GivesUp | Self::Chatters => {}
@@ -63,14 +64,21 @@ impl Bug {
                 }
             }
         }
-        if self == Self::GivesUp && test.status.as_ref().is_some_and(|status| status.tests.iter().any(|test| test.attempt == 2)) {
+        if self == Self::GivesUp
+            && test.status.as_ref().is_some_and(|status| status.tests.iter().any(|test| test.attempt == 2))
+        {
             plan.effects.clear();
         }
         plan
     }
 
     /// The status that is written, with the mistake in it.
-    pub(super) fn writes(self, status: Option<E2ETestStatus>, writes: u8, stored: &E2ETestStatus) -> Option<E2ETestStatus> {
+    pub(super) fn writes(
+        self,
+        status: Option<E2ETestStatus>,
+        writes: u8,
+        stored: &E2ETestStatus,
+    ) -> Option<E2ETestStatus> {
         if self != Self::Chatters || crate::is_finished(stored) {
             return status;
         }

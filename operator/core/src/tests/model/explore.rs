@@ -8,7 +8,8 @@ use super::{Bug, Left, World};
 const FAULTS: Left = Left { crashes: 2, lost_answers: 1, deletions: 0, evictions: 0, cancels: 0, ticks: 0 };
 
 /// A test that fails once, and may be tried again.
-const SHAKY: (&[&str], &str) = (&["shaky"], "tests:\n- {name: shaky, image: i, retries: 1, script: {source: {inline: x}}}");
+const SHAKY: (&[&str], &str) =
+    (&["shaky"], "tests:\n- {name: shaky, image: i, retries: 1, script: {source: {inline: x}}}");
 
 /// Two tests one after the other, of which the first fails.
 const FAILS: (&[&str], &str) = (
@@ -43,7 +44,11 @@ fn search(what: &str, world: World) -> Vec<(&'static str, String)> {
     let checker = checker.spawn_bfs().join();
     let seen: std::io::Result<()> = std::io::Write::write_fmt(
         &mut std::io::stderr(),
-        format_args!("{what}: {} states, {} of them different\n", checker.state_count(), checker.unique_state_count()),
+        format_args!(
+            "{what}: {} states, {} of them different\n",
+            checker.state_count(),
+            checker.unique_state_count()
+        ),
     );
     seen.unwrap();
     checker
@@ -84,7 +89,7 @@ fn what_others_take_away_is_made_up_for_at_most_once() {
 
 #[test]
 fn a_cancelled_run_ends() {
-    let left = Left { cancels: 1, ticks: 2, ..FAULTS };
+    let left = Left { crashes: 1, cancels: 1, ticks: 2, ..FAULTS };
     holds("a run that is cancelled", alone(SHAKY, left, Bug::None));
 }
 

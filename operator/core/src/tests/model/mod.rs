@@ -106,7 +106,8 @@ impl World {
             state.broken = Some(Invariant::Awake);
         }
         let Some(status) = status else { return };
-        if known.passed_by.as_ref().is_some_and(|jobs| jobs.iter().any(|uid| !state.completed.contains(uid))) {
+        if known.passed_by.as_ref().is_some_and(|jobs| jobs.iter().any(|uid| !state.completed.contains(uid)))
+        {
             state.broken = Some(Invariant::TruePass);
         }
         state.status = status;
@@ -135,7 +136,12 @@ impl World {
                     return Answer::Exists;
                 }
                 let written = self.tables(|tables| {
-                    tables.status(state.status).status.tests.get(usize::from(attempt.0)).map_or(0, |test| test.attempt)
+                    tables
+                        .status(state.status)
+                        .status
+                        .tests
+                        .get(usize::from(attempt.0))
+                        .map_or(0, |test| test.attempt)
                 });
                 let made = state.made.entry(attempt).or_default();
                 *made += 1;
@@ -186,7 +192,9 @@ impl World {
     /// The attempt of a Job of that name.
     fn attempt_of(&self, name: &str) -> Attempt {
         let all = (0..self.names.len()).flat_map(|test| (1..9).map(move |attempt| (test, attempt)));
-        let found = all.map(|(test, attempt)| (u8::try_from(test).unwrap(), attempt)).find(|of| self.job_name(*of) == name);
+        let found = all
+            .map(|(test, attempt)| (u8::try_from(test).unwrap(), attempt))
+            .find(|of| self.job_name(*of) == name);
         found.unwrap()
     }
 
@@ -229,7 +237,9 @@ impl World {
         state.operators.iter().all(Option::is_none)
             && state.left.ticks == 0
             && self.decide(state).is_none()
-            && jobs.iter_mut().all(|(attempt, job)| Self::controller(job).is_none() && self.kubelet(*attempt, job).is_none())
+            && jobs.iter_mut().all(|(attempt, job)| {
+                Self::controller(job).is_none() && self.kubelet(*attempt, job).is_none()
+            })
     }
 
     /// The verdict that a state's status tells.
@@ -374,18 +384,21 @@ impl Model for World {
             Property::always("I-5 nothing outside the target namespace", |_, state: &State| {
                 state.broken != Some(Invariant::Contained)
             }),
-            Property::always("I-6 a world at rest has the clean run's verdict", |world: &Self, state: &State| {
-                if state.broken == Some(Invariant::Awake) {
-                    return false;
-                }
-                if !world.is_at_rest(state) {
-                    return true;
-                }
-                let verdict = world.verdict(state);
-                let cancelled = state.cancelled && (verdict == "Cancelled" || state.over.is_some());
-                let clean = verdict == world.clean_verdict();
-                state.over.is_some() && (state.meddled || cancelled || clean)
-            }),
+            Property::always(
+                "I-6 a world at rest has the clean run's verdict",
+                |world: &Self, state: &State| {
+                    if state.broken == Some(Invariant::Awake) {
+                        return false;
+                    }
+                    if !world.is_at_rest(state) {
+                        return true;
+                    }
+                    let verdict = world.verdict(state);
+                    let cancelled = state.cancelled && (verdict == "Cancelled" || state.over.is_some());
+                    let clean = verdict == world.clean_verdict();
+                    state.over.is_some() && (state.meddled || cancelled || clean)
+                },
+            ),
             Property::always("I-7 a run costs few writes", |_, state: &State| state.writes <= MOST_WRITES),
             Property::sometimes("a run ends", |_, state: &State| state.over.is_some()),
         ]

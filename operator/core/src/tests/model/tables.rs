@@ -101,7 +101,8 @@ impl Tables {
             let open = status.tests.iter().filter(|entry| !entry.state.is_final());
             self.statuses.push(Arc::new(Known {
                 over: is_finished(&status),
-                passed_by: passed.then(|| status.tests.iter().map(|entry| uid_of(entry).unwrap_or(0)).collect()),
+                passed_by: passed
+                    .then(|| status.tests.iter().map(|entry| uid_of(entry).unwrap_or(0)).collect()),
                 open: open.filter_map(uid_of).collect(),
                 status,
             }));
@@ -158,7 +159,10 @@ impl Tables {
         let wanted = Wanted::of(test).unwrap_or_default();
         let attempts = wanted.attempts.iter().map(|wanted| {
             let attempt = world.attempt_of(&wanted.job);
-            let facts = state.jobs.get(&attempt).map_or_else(AttemptFacts::default, |job| self.facts(world, attempt, job));
+            let facts = state
+                .jobs
+                .get(&attempt)
+                .map_or_else(AttemptFacts::default, |job| self.facts(world, attempt, job));
             (wanted.test.clone(), facts)
         });
         Observed { attempts: attempts.collect(), ..Observed::default() }
