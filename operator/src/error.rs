@@ -141,10 +141,9 @@ impl ReconcileError {
     /// Whether trying again helps.
     pub fn class(&self) -> Class {
         match self {
-            Self::Observe(call) | Self::Report(call) => call.class(),
             // A run that is over can wait for a right, and nobody waits for it.
             Self::Expire(call) if call.is_missing_right() => Class::Terminal,
-            Self::Expire(call) => call.class(),
+            Self::Observe(call) | Self::Report(call) | Self::Expire(call) => call.class(),
             Self::Act { .. } => Class::Transient,
             Self::Malformed(_) => Class::Terminal,
         }

@@ -77,7 +77,7 @@ impl Plan {
 
     /// Nothing to say of a run that is over, but that its time may have come.
     pub(crate) fn finished(status: E2ETestStatus, expired: Option<Expired>, requeue: Requeue) -> Self {
-        Self { expired, requeue, ..Self::nothing(status.clone(), status) }
+        Self { requeue, expired, ..Self::nothing(status.clone(), status) }
     }
 
     /// These effects, and the conditions that the draft leads to.

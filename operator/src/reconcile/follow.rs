@@ -101,20 +101,19 @@ impl Followers {
         }
         let mut all = Vec::new();
         for Telling { test, pod, uid } in telling {
-            match followed.pods.get(uid) {
-                Some(told) => all.extend(told.shown.map(|progress| (test.clone(), progress))),
-                None => {
-                    let api = Api::namespaced(self.client.clone(), namespace);
-                    let follower = Follower {
-                        run: run.to_owned(),
-                        uid: uid.clone(),
-                        wake: self.wake.clone(),
-                        runs: Arc::clone(&self.runs),
-                    };
-                    let task = tokio::spawn(follower.follow(api, pod.clone())).abort_handle();
-                    followed.pods.insert(uid.clone(), Told { latest: None, shown: None, task });
-                }
+            if let Some(told) = followed.pods.get(uid) {
+                all.extend(told.shown.map(|progress| (test.clone(), progress)));
+                continue;
             }
+            let api = Api::namespaced(self.client.clone(), namespace);
+            let reader = Follower {
+                run: run.to_owned(),
+                uid: uid.clone(),
+                wake: self.wake.clone(),
+                runs: Arc::clone(&self.runs),
+            };
+            let task = tokio::spawn(reader.follow(api, pod.clone())).abort_handle();
+            followed.pods.insert(uid.clone(), Told { latest: None, shown: None, task });
         }
         all
     }

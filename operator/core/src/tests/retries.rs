@@ -36,6 +36,17 @@ fn job_written_down(test: &mut E2ETest) {
     entry.job = Some(crds::v1alpha1::JobReference { name, uid: JOB_UID.to_owned() });
 }
 
+/// The Job that a plan asks for.
+fn job_of(plan: &crate::Plan) -> Option<&k8s_openapi::api::batch::v1::Job> {
+    plan.effects[0].effects.iter().find_map(|effect| match effect {
+        crate::Effect::CreateJob(job) => Some(job.as_ref()),
+        crate::Effect::ApplyConfigMap(_)
+        | crate::Effect::ApplyPodDefault(_)
+        | crate::Effect::StopPod(_)
+        | crate::Effect::SuspendJob(_) => None,
+    })
+}
+
 #[test]
 fn an_attempt_that_did_not_pass_is_kept_and_followed_by_another() {
     let mut test = started(retried());
@@ -50,10 +61,7 @@ fn an_attempt_that_did_not_pass_is_kept_and_followed_by_another() {
     );
     assert_eq!(before.job.as_ref().unwrap().uid, JOB_UID);
     let plan = decide(&test, &Observed::default(), &settings(), at(10));
-    let created = plan.effects[0].effects.iter().find_map(|effect| match effect {
-        crate::Effect::CreateJob(job) => job.metadata.name.clone(),
-        _ => None,
-    });
+    let created = job_of(&plan).and_then(|job| job.metadata.name.clone());
     assert_eq!(created.as_deref(), Some("a-0f5e4a5c-2"));
 
     job_written_down(&mut test);
@@ -136,8 +144,8 @@ fn a_cancelled_run_ends_its_pods_and_starts_nothing() {
     assert_eq!(test.status.as_ref().unwrap().tests[1].state, TestState::NotRun);
 
     let told = crds::verdict::Verdict::failed(TestReason::TimedOut, "the pod was told to end", None);
-    let text = ended("Failed", 1, &told.to_termination_message().unwrap(), "").replace(&time(5), &time(9));
-    let mut over = pod("a", &text);
+    let ending = ended("Failed", 1, &told.to_termination_message().unwrap(), "").replace(&time(5), &time(9));
+    let mut over = pod("a", &ending);
     over.status.as_mut().unwrap().reason = Some("DeadlineExceeded".into());
     pass(&mut test, &seen("a", Some(job("a", "{}")), vec![over]), 10);
     assert_eq!(condition(&test, ConditionType::Finished), "True/Cancelled");
@@ -270,10 +278,8 @@ fn a_pod_opts_into_the_pod_defaults_that_its_test_names() {
         ..Observed::default()
     };
     let plan = decide(&test, &named(selecting(&[("use-proxy", "true")], true)), &settings(), at(1));
-    let labels = plan.effects[0].effects.iter().find_map(|effect| match effect {
-        crate::Effect::CreateJob(job) => job.spec.as_ref().unwrap().template.metadata.clone().unwrap().labels,
-        _ => None,
-    });
+    let labels =
+        job_of(&plan).and_then(|job| job.spec.as_ref().unwrap().template.metadata.clone().unwrap().labels);
     let labels = labels.unwrap();
     assert_eq!((labels["use-proxy"].as_str(), labels["ca"].as_str()), ("true", "yes"));
 

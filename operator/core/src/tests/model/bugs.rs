@@ -57,10 +57,11 @@ impl Bug {
         let mut plan = decide(&test, &observed, &settings(), now);
         for effect in plan.effects.iter_mut().flat_map(|batch| &mut batch.effects) {
             if let Effect::CreateJob(job) = effect {
-                match self {
-                    Self::LeavesOrphans => job.metadata.owner_references = None,
-                    Self::WritesElsewhere => job.metadata.namespace = Some("kube-system".into()),
-                    _ => {}
+                if self == Self::LeavesOrphans {
+                    job.metadata.owner_references = None;
+                }
+                if self == Self::WritesElsewhere {
+                    job.metadata.namespace = Some("kube-system".into());
                 }
             }
         }

@@ -66,9 +66,15 @@ fn search(what: &str, world: World) -> Vec<(&'static str, String)> {
 /// Searches a world that has to hold.
 fn holds(what: &str, world: World) {
     let broken = search(what, world);
-    for (name, way) in &broken {
-        panic!("{what}: {name} does not hold: {way}");
-    }
+    assert!(
+        broken.is_empty(),
+        "{what}: {}",
+        broken
+            .iter()
+            .map(|(name, way)| format!("{name} does not hold: {way}"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    );
 }
 
 #[test]
