@@ -7,6 +7,7 @@ mod format;
 pub mod frame;
 pub mod inventory;
 pub mod names;
+pub mod progress;
 pub mod receipt;
 pub mod run_event;
 pub mod run_result;

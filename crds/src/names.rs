@@ -51,6 +51,9 @@ pub mod annotation {
     /// On an `E2ETest`: which invocation of `kfe2e` made it, so that an answer that got lost on the way is not taken for
     /// somebody else's object.
     pub const INVOCATION: &str = "e2e.kubeflow.org/invocation";
+    /// On a Job or a pod that the operator ends: why its attempt did not pass, as `Reason: sentence`. An operator that is
+    /// killed before it can write that into the status leaves it for the next.
+    pub const ENDED: &str = "e2e.kubeflow.org/ended";
     /// On the operator's namespace: that `kfe2e` made it, in order to write an inventory into it.
     pub const MADE: &str = "e2e.kubeflow.org/made";
 }
@@ -94,6 +97,8 @@ pub mod pod {
     pub const RUNNER: &str = "/kfe2e/runner";
     /// Where the runner leaves results for the sidecar.
     pub const RESULTS_DIR: &str = "/kfe2e/results";
+    /// Socket beside [`RESULTS_DIR`] on which the sidecar is told of progress.
+    pub const PROGRESS_SOCKET: &str = "progress";
     /// Writable home of the test, and its working directory.
     pub const HOME: &str = "/kfe2e/home";
     /// Where the source's ConfigMap is mounted.

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use crate::{
     error::ReconcileError,
     health::Missing,
-    reconcile::{Context, on_error, reconcile},
+    reconcile::{Context, Woken, on_error, reconcile},
 };
 
 /// Runs that are looked at side by side at most.
@@ -42,6 +42,7 @@ type Run = DeserializeGuard<E2ETest>;
 pub async fn run(
     client: Client,
     context: Arc<Context>,
+    woken: Woken,
     missing: watch::Sender<Missing>,
     stop: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
@@ -53,12 +54,14 @@ pub async fn run(
             |run: &Run| run.0.as_ref().is_ok_and(|run| !run.status.as_ref().is_some_and(is_finished));
         i64::try_from(runs.state_filter(active).len()).unwrap_or(i64::MAX)
     });
+    context.places.count(store.clone());
     let ours =
         watcher::Config::default().labels(&format!("{}={}", label::MANAGED_BY, label::MANAGED_BY_VALUE));
     let controller = controller
         .with_config(Config::default().concurrency(CONCURRENCY))
         .trigger_backoff(Doubling::default())
         .graceful_shutdown_on(stop)
+        .reconcile_on(woken)
         .watches(all::<Job>(&client), ours, |job| run_of(&job));
     let controller = gated::<Deployment>(controller, &client, &store);
     let controller = gated::<StatefulSet>(controller, &client, &store);

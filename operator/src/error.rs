@@ -121,6 +121,9 @@ pub enum ReconcileError {
     /// The status could not be written.
     #[error(transparent)]
     Report(CallError),
+    /// A run whose time has come could not be deleted.
+    #[error(transparent)]
+    Expire(CallError),
     /// The object as it is stored is no `E2ETest`.
     #[error("the stored object cannot be read: {0}")]
     Malformed(String),
@@ -136,6 +139,7 @@ impl ReconcileError {
             Self::Observe(_) => "observe",
             Self::Act { .. } => "act",
             Self::Report(_) => "report",
+            Self::Expire(_) => "expire",
             Self::Malformed(_) => "parse",
         }
     }
@@ -143,7 +147,9 @@ impl ReconcileError {
     /// Whether trying again helps.
     pub fn class(&self) -> Class {
         match self {
-            Self::Observe(call) | Self::Report(call) => call.class(),
+            // A run that is over can wait for a right, and nobody waits for it.
+            Self::Expire(call) if call.is_missing_right() => Class::Terminal,
+            Self::Observe(call) | Self::Report(call) | Self::Expire(call) => call.class(),
             Self::Act { .. } => Class::Transient,
             Self::Malformed(_) => Class::Terminal,
         }

@@ -20,7 +20,7 @@ use kube::{
 use operator::{
     error::{Class, ReconcileError},
     metrics::Metrics,
-    reconcile::{Context, Outages, reconcile},
+    reconcile::{Context, Followers, Outages, Places, Wake, reconcile},
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -52,8 +52,11 @@ async fn against(run: Value, answers: Vec<Answer>) -> (Result<Action, ReconcileE
     let server = serve(handle, answers.into());
     let client = Client::new(service, "default");
     let reporter = Reporter { controller: "operator".into(), instance: None };
+    let (wake, _woken) = Wake::channel();
     let context = Arc::new(Context {
         recorder: Recorder::new(client.clone(), reporter),
+        followers: Followers::new(client.clone(), wake.clone()),
+        places: Places::new(None, wake),
         client,
         settings: operator_core::Settings::with_image("image"),
         metrics: Arc::new(Metrics::default()),
@@ -346,10 +349,10 @@ async fn a_pod_is_stopped_only_while_it_is_the_same() {
     let (result, seen) = against(run, answers).await;
     assert_eq!(result.unwrap(), Action::await_change(), "a pod that is gone has ended");
     let stopped = find(&seen, "PATCH", &format!("{PODS}/a-pod"));
-    assert_eq!(
-        stopped.body,
-        json!({ "metadata": { "uid": "pod-uid" }, "spec": { "activeDeadlineSeconds": 1 } })
-    );
+    assert_eq!(stopped.body["spec"], json!({ "activeDeadlineSeconds": 1 }));
+    assert_eq!(stopped.body["metadata"]["uid"], "pod-uid");
+    let why = stopped.body["metadata"]["annotations"]["e2e.kubeflow.org/ended"].as_str().unwrap();
+    assert!(why.starts_with("ImagePullFailed: "), "{why}");
     let status = find(&seen, "PATCH", &format!("{RUN}/status"));
     assert_eq!(status.body["status"]["tests"][0]["reason"], "ImagePullFailed");
 }
@@ -359,8 +362,11 @@ async fn no_call_is_waited_for_longer_than_ten_seconds() {
     let (service, handle) = mock::pair::<Request<Body>, Response<Body>>();
     let client = Client::new(service, "default");
     let reporter = Reporter { controller: "operator".into(), instance: None };
+    let (wake, _woken) = Wake::channel();
     let context = Arc::new(Context {
         recorder: Recorder::new(client.clone(), reporter),
+        followers: Followers::new(client.clone(), wake.clone()),
+        places: Places::new(None, wake),
         client,
         settings: operator_core::Settings::with_image("image"),
         metrics: Arc::new(Metrics::default()),

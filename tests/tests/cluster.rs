@@ -19,6 +19,9 @@ use kube::{
 };
 use serde_json::json;
 
+#[path = "cluster/course.rs"]
+mod course;
+
 fn main() -> ExitCode {
     let (runtime, shared) = (runtime(), Shared::new("e2e-cluster"));
     let trials = vec![
@@ -44,6 +47,13 @@ fn main() -> ExitCode {
         trial("a pod default that is not injected is noticed", &runtime, &shared, not_injected),
         trial("a test that runs too long is ended", &runtime, &shared, times_out),
         trial("a job that someone deletes is not made again", &runtime, &shared, job_vanishes),
+        trial("a pod that someone deletes is tried again", &runtime, &shared, course::pod_deleted),
+        trial("a pass after a failed attempt is flaky", &runtime, &shared, course::flaky),
+        trial("a run that fails fast starts no further test", &runtime, &shared, course::fail_fast),
+        trial("a cancelled run ends what runs", &runtime, &shared, course::cancelled),
+        trial("a running notebook tells its progress", &runtime, &shared, course::progress),
+        trial("a finished run is deleted when its time has come", &runtime, &shared, course::expires),
+        trial("a missing config map is said with what to do", &runtime, &shared, course::missing_source),
         trial("an operator that is killed loses nothing", &runtime, &shared, operator_restarts),
         trial("deleting a run removes what it made", &runtime, &shared, deletion_cascades),
         trial("who may not create pods may not have them created", &runtime, &shared, confused_deputy),

@@ -20,6 +20,10 @@ pub struct E2ETestStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Time")]
     pub start_time: Option<Time>,
+    /// When the operator first saw that the run is cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Time")]
+    pub cancel_time: Option<Time>,
     /// When the run finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Time")]

@@ -12,6 +12,7 @@ pub mod install;
 pub mod kernel;
 pub mod notebook;
 pub mod oom;
+pub mod progress;
 pub mod receipt;
 pub mod requirements;
 pub mod results;

@@ -2,9 +2,12 @@
 
 pub mod act;
 mod call;
+mod follow;
 pub mod observe;
 mod outage;
+mod places;
 pub mod report;
+mod wake;
 
 use std::{sync::Arc, time::Instant};
 
@@ -15,7 +18,7 @@ use kube::{
     core::DeserializeGuard,
     runtime::{controller::Action, events::Recorder},
 };
-use operator_core::{EventDraft, Outcome, Requeue, Settings, Wanted, decide};
+use operator_core::{EventDraft, Observed, Outcome, Requeue, Settings, Wanted, decide, expires_at};
 
 use self::observe::Seen;
 use crate::{
@@ -23,7 +26,12 @@ use crate::{
     metrics::Metrics,
 };
 
-pub use self::outage::Outages;
+pub use self::{
+    follow::Followers,
+    outage::Outages,
+    places::Places,
+    wake::{Wake, Woken},
+};
 
 /// Passes that follow each other at once at most: the first writes down an attempt, the second makes its Job.
 const PASSES: usize = 3;
@@ -40,6 +48,10 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Runs whose children cannot be read at the moment.
     pub outages: Outages,
+    /// What running notebooks tell.
+    pub followers: Followers,
+    /// Who may start how many tests.
+    pub places: Places,
 }
 
 /// Reconciles one run; the controller's entry.
@@ -51,10 +63,14 @@ pub async fn reconcile(
     context: Arc<Context>,
 ) -> Result<Action, ReconcileError> {
     let seen = guarded.0.as_ref().map_err(|error| ReconcileError::Malformed(error.to_string()))?;
-    // The cache may be old, but a run that is over in it stays so: nothing needs to be read.
+    // The cache may be old, but a run that is over in it stays so: nothing needs to be read until its time has come.
     if Wanted::of(seen).is_none() {
-        context.outages.over(&seen.name_any()).await;
-        return Ok(Action::await_change());
+        context.forget(&seen.name_any()).await;
+        match expires_at(seen).map(|at| at.duration_since(Timestamp::now())) {
+            None => return Ok(Action::await_change()),
+            Some(wait) if wait.is_positive() => return Ok(Action::requeue(wait.unsigned_abs())),
+            Some(_) => {}
+        }
     }
     let began = Instant::now();
     context.metrics.pass_began();
@@ -68,7 +84,7 @@ async fn passes(name: &str, context: &Context) -> Result<Action, ReconcileError>
     let api = Api::<E2ETest>::all(context.client.clone());
     let read = call::call("get", format!("E2ETest {name}"), api.get_opt(name)).await;
     let Some(mut test) = read.map_err(ReconcileError::Observe)? else {
-        context.outages.over(name).await;
+        context.forget(name).await;
         return Ok(Action::await_change());
     };
     let reference = test.object_ref(&());
@@ -106,15 +122,20 @@ async fn pass(
     context: &Context,
     events: &mut Vec<EventDraft>,
 ) -> Result<(Requeue, Option<E2ETest>), ReconcileError> {
-    let Some(wanted) = Wanted::of(test) else { return Ok((Requeue::Never, None)) };
-    let Seen { observed, problem } = observe::observe(context, test, &wanted).await;
-    let plan = decide(test, &observed, &context.settings, Timestamp::now());
+    let Some(wanted) = Wanted::of(test) else { return expire(test, context).await };
+    let Seen { mut observed, problem } = observe::observe(context, test, &wanted).await;
+    let plan = context.places.decide(test, |places| {
+        observed.places = places;
+        decide(test, &observed, &context.settings, Timestamp::now())
+    });
+    let plan = plan.await;
     let acted = act::act(context, &plan.effects).await;
     let settled = plan.settle(&acted);
     let written = match settled.status {
         Some(status) => Some(report::report(context, test, &status).await.map_err(ReconcileError::Report)?),
         None => None,
     };
+    context.places.taken(written.as_ref().unwrap_or(test)).await;
     events.extend(settled.events);
     let failed = acted.into_values().find_map(|outcome| match outcome {
         Outcome::Failed { message } => Some(message),
@@ -129,6 +150,24 @@ async fn pass(
         // Everything is said; what could not be read is tried again soon, unless it is no longer needed.
         (None, Some(problem)) if settled.requeue != Requeue::Never => Err(ReconcileError::Observe(problem)),
         (None, _) => Ok((settled.requeue, written)),
+    }
+}
+
+/// Deletes a run that is over if its time has come.
+async fn expire(test: &E2ETest, context: &Context) -> Result<(Requeue, Option<E2ETest>), ReconcileError> {
+    let plan = decide(test, &Observed::default(), &context.settings, Timestamp::now());
+    if let Some(expired) = &plan.expired {
+        act::expire(&context.client, expired).await.map_err(ReconcileError::Expire)?;
+        tracing::info!(run = expired.name, "Run is deleted: its ttlAfterFinished has passed");
+    }
+    Ok((plan.requeue, None))
+}
+
+impl Context {
+    /// A run that is over or gone needs nothing any more.
+    async fn forget(&self, run: &str) {
+        self.outages.over(run).await;
+        self.followers.keep(run, &[]).await;
     }
 }
 

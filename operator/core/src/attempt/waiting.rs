@@ -12,7 +12,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::{Context, Ending, Judgement, ended, own_pod, start_deadline};
+use super::{Context, Ending, Judgement, ended, own_pod, repair, start_deadline};
 use crate::{
     cause::{self, Cause, CauseKind, sentence},
     clock::{after, spoken},
@@ -93,11 +93,12 @@ pub(super) fn without_pod(
     let name = job.metadata.name.as_deref().unwrap_or_default();
     let too_late = context.now >= start_deadline(context, entry);
     let repeated = entry.start_time.as_ref().is_some_and(|start| context.now >= after(start.0, REFUSED_FOR));
+    let said = |message: &str| repair::with_advice(context, refused(message));
     match refusal {
         Some(Warning { message, .. }) if too_late || (repeated && refused_for_good(message)) => {
-            Judgement::Over(Ending::because(TestReason::PodCreationRefused, refused(message)))
+            Judgement::Over(Ending::because(TestReason::PodCreationRefused, said(message)))
         }
-        Some(Warning { message, .. }) => Judgement::Waiting(refused(message)),
+        Some(Warning { message, .. }) => Judgement::Waiting(said(message)),
         None if too_late => {
             let limit = spoken(context.test.start_timeout);
             let message = format!("Job {}/{name} had no pod within {limit}", context.run.namespace);
@@ -165,6 +166,7 @@ pub(super) fn for_start(
         | CauseKind::ImagePull
         | CauseKind::NoSuchImage => told,
     };
+    let detail = repair::with_advice(context, detail);
     if kind == CauseKind::NoSuchImage {
         return Judgement::Over(Ending::because(TestReason::ImagePullFailed, detail));
     }

@@ -4,6 +4,8 @@ mod attempts;
 mod children;
 mod convergence;
 mod gate;
+mod model;
+mod retries;
 mod runs;
 mod specs;
 mod support;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crds::{names::pod, verdict::Verdict};
+use crds::{names::pod, progress::Progress, verdict::Verdict};
 use jupyter_protocol::JupyterMessage;
 use tokio::time::{sleep, timeout};
 
@@ -29,7 +29,9 @@ use crate::{
         search,
         spec::{self, Kernel},
     },
-    oom, requirements,
+    oom,
+    progress::Teller,
+    requirements,
     stop::{Stop, Stopper},
     whole_file,
     workplace::{self, Workplace},
@@ -74,6 +76,7 @@ pub async fn run(run: &Run, source: &Path, parameters: &[(String, String)]) -> R
         echo: Echo::new(Console::stdout()),
         displays: Displays::default(),
         children: Children::new()?,
+        progress: Teller::beside(&run.results),
         passed: 0,
         total,
     };
@@ -102,6 +105,7 @@ struct Notebook {
     echo: Echo,
     displays: Displays,
     children: Children,
+    progress: Teller,
     passed: i32,
     total: i32,
 }
@@ -232,6 +236,7 @@ impl Notebook {
         if cell.skipped {
             return None;
         }
+        self.progress.tell(&Progress::of(self.passed, self.total, Some(cell.number)));
         ready.process.forget_output();
         let kills = oom::kills();
         let request = Client::execute_request(&cell.source, cell.may_raise);
