@@ -1,6 +1,6 @@
 //! Facts of one pass: what was read, straight from the API server, and nothing that was concluded from it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crds::v1alpha1::E2ETest;
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 
 use crate::{
     decide::is_finished,
-    gate::NamespaceFacts,
+    gate::{Readiness, Target},
     names,
     validate::{ValidTest, validate},
 };
@@ -16,8 +16,8 @@ use crate::{
 /// What the world looked like.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
-    /// The gate's namespaces, in the order of [`Wanted::gate`].
-    pub gate: Vec<NamespaceFacts>,
+    /// How everything under [`Wanted::gate`] stands; `None` while that is not known.
+    pub gate: Option<Arc<Readiness>>,
     /// Labels of the target namespace; none where it does not exist or was not asked for.
     pub target_labels: Option<BTreeMap<String, String>>,
     /// The run's PodDefault.
@@ -76,8 +76,8 @@ pub struct Warning {
 /// What [`crate::decide`] needs to be read.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Wanted {
-    /// Namespaces of the gate.
-    pub gate: Vec<String>,
+    /// What the gate looks at.
+    pub gate: Option<Target>,
     /// Where the children are.
     pub target_namespace: String,
     /// Name of the run's PodDefault, where an attempt that is not over needs it; the labels of the target namespace then
@@ -101,7 +101,7 @@ impl Wanted {
         let needs_access =
             |test: &ValidTest| test.pipeline_access && open.iter().any(|entry| entry.name == test.name);
         Some(Self {
-            gate: run.gate.as_ref().map(|gate| gate.namespaces.clone()).unwrap_or_default(),
+            gate: run.gate.map(|gate| gate.target),
             pod_default: run.tests.iter().any(needs_access).then(|| names::pod_default(&run.uid)),
             attempts: open
                 .iter()

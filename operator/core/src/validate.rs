@@ -10,10 +10,12 @@ use std::{
 use crds::{
     names::kubeflow::PIPELINES_TOKEN_ENV,
     v1alpha1::{
-        ConfigMapKey, E2ETest, EnvVariable, Gate, IgnoredObjects, PodSecurity, PositiveDuration,
+        ConfigMapKey, E2ETest, EnvVariable, Gate, PodSecurity, PositiveDuration,
         ReceiptPolicy, Resources, Source, Test, Toleration,
     },
 };
+
+use crate::gate::{Over, Pattern, Target};
 
 /// Longest name of a test.
 const MAX_TEST_NAME: usize = 40;
@@ -44,10 +46,7 @@ pub(crate) struct Run {
 /// What must be ready before the first test.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ValidGate {
-    /// Name of the inventory; where there is none, the namespaces are meant.
-    pub(crate) inventory: Option<String>,
-    pub(crate) namespaces: Vec<String>,
-    pub(crate) ignore: Vec<IgnoredObjects>,
+    pub(crate) target: Target,
     pub(crate) timeout: Duration,
     pub(crate) stable_for: Duration,
 }
@@ -256,16 +255,20 @@ fn valid_source(field: &str, source: &Source) -> Result<ValidSource, InvalidSpec
 
 /// The gate of the spec.
 fn valid_gate(gate: &Gate, run_timeout: Duration) -> Result<ValidGate, InvalidSpec> {
-    if gate.inventory.is_some() != gate.namespaces.is_empty() {
-        return Err(invalid("spec.kubeflow", "give exactly one of inventory and namespaces"));
-    }
     let mut seen = BTreeSet::new();
+    let over = match &gate.inventory {
+        Some(name) if gate.namespaces.is_empty() => Over::Inventory(name.clone()),
+        None if !gate.namespaces.is_empty() => {
+            Over::Namespaces(gate.namespaces.iter().filter(|name| seen.insert(*name)).cloned().collect())
+        }
+        Some(_) | None => {
+            return Err(invalid("spec.kubeflow", "give exactly one of inventory and namespaces"));
+        }
+    };
     let timeout =
         gate.timeout.as_ref().map_or(Ok(GATE_TIMEOUT), |given| duration("spec.kubeflow.timeout", given))?;
     Ok(ValidGate {
-        inventory: gate.inventory.clone(),
-        ignore: gate.ignore.clone(),
-        namespaces: gate.namespaces.iter().filter(|name| seen.insert(*name)).cloned().collect(),
+        target: Target { over, ignore: gate.ignore.iter().map(Pattern::from).collect() },
         timeout: timeout.min(run_timeout),
         stable_for: gate
             .stable_for

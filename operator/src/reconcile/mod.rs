@@ -1,7 +1,7 @@
 //! One level-triggered pass over one run: observe → decide → act → report.
 
 pub mod act;
-mod call;
+pub(crate) mod call;
 pub mod observe;
 mod outage;
 pub mod report;
@@ -20,6 +20,7 @@ use operator_core::{EventDraft, Outcome, Requeue, Settings, Wanted, decide};
 use self::observe::Seen;
 use crate::{
     error::{CallError, Class, ReconcileError},
+    gate::Gates,
     metrics::Metrics,
 };
 
@@ -40,6 +41,16 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Runs whose children cannot be read at the moment.
     pub outages: Outages,
+    /// What the runs' gates look at.
+    pub gates: Gates,
+}
+
+impl Context {
+    /// The run is over, or gone: nothing is remembered of it.
+    async fn over(&self, run: &str) {
+        self.outages.over(run).await;
+        self.gates.leave(run);
+    }
 }
 
 /// Reconciles one run; the controller's entry.
@@ -53,7 +64,7 @@ pub async fn reconcile(
     let seen = guarded.0.as_ref().map_err(|error| ReconcileError::Malformed(error.to_string()))?;
     // The cache may be old, but a run that is over in it stays so: nothing needs to be read.
     if Wanted::of(seen).is_none() {
-        context.outages.over(&seen.name_any()).await;
+        context.over(&seen.name_any()).await;
         return Ok(Action::await_change());
     }
     let began = Instant::now();
@@ -68,7 +79,7 @@ async fn passes(name: &str, context: &Context) -> Result<Action, ReconcileError>
     let api = Api::<E2ETest>::all(context.client.clone());
     let read = call::call("get", format!("E2ETest {name}"), api.get_opt(name)).await;
     let Some(mut test) = read.map_err(ReconcileError::Observe)? else {
-        context.outages.over(name).await;
+        context.over(name).await;
         return Ok(Action::await_change());
     };
     let reference = test.object_ref(&());
