@@ -1,4 +1,4 @@
-//! What an installation consists of, as it is kept in a ConfigMap: what the gate looks at, and what a removal may remove.
+//! What an installation consists of, as it is kept in a ConfigMap: what a removal may remove.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +8,8 @@ pub const SCHEMA_VERSION: i32 = 1;
 /// Key of the inventory in the data of its ConfigMap.
 pub const KEY: &str = "inventory.json";
 
-/// Name of the inventory of Kubeflow.
-pub const KUBEFLOW: &str = "kubeflow";
+/// Name of the inventory of what was made of Kubeflow.
+pub const KUBEFLOW: &str = "kubeflow-e2e-kubeflow";
 
 /// Name of the inventory of the operator, of what lets it into namespaces, and of runs.
 pub const OPERATOR: &str = "kubeflow-e2e";

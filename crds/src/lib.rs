@@ -4,6 +4,7 @@
 
 pub mod exit_code;
 pub mod frame;
+pub mod gate_inventory;
 pub mod inventory;
 pub mod names;
 pub mod run_event;

@@ -6,6 +6,7 @@
 
 pub mod apply;
 mod found;
+pub mod gate;
 pub mod inventory;
 pub mod namespaces;
 pub mod object;
@@ -16,6 +17,7 @@ pub mod source;
 
 pub use apply::{Applied, AppliedObject, ApplyError, ApplyOptions, Progress};
 pub use found::found;
+pub use gate::{GateManifests, GateManifestsError, gate_manifests};
 pub use inventory::{Before, Recorded, RecordedError, apply_recorded};
 pub use namespaces::workload_namespaces;
 pub use object::{Identity, Object};

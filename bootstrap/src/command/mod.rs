@@ -3,4 +3,5 @@
 pub mod assets;
 pub mod down;
 pub mod image;
+pub mod inventory;
 pub mod up;

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use crds::inventory::{Inventory, InventoryObject, KEY};
+use crds::gate_inventory::{GateInventory, GateObject, KEY};
 use serde::Deserialize;
 
 use super::{
@@ -39,8 +39,8 @@ impl Listed {
     }
 }
 
-impl FromIterator<InventoryObject> for Listed {
-    fn from_iter<I: IntoIterator<Item = InventoryObject>>(objects: I) -> Self {
+impl FromIterator<GateObject> for Listed {
+    fn from_iter<I: IntoIterator<Item = GateObject>>(objects: I) -> Self {
         let mut listed: BTreeMap<KindId, Vec<Key>> = BTreeMap::new();
         for object in objects {
             let kind = KindId::new(object.group(), object.version(), &object.kind);
@@ -67,6 +67,6 @@ impl Watched for InventoryMap {
 
     fn row(&self, _: &KindId) -> Option<InventoryRow> {
         let text = self.data.as_ref()?.get(KEY)?;
-        Some(Inventory::parse(text).map(|inventory| Arc::new(inventory.objects.into_iter().collect())))
+        Some(GateInventory::parse(text).map(|inventory| Arc::new(inventory.objects.into_iter().collect())))
     }
 }
