@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod docker;
 pub mod host;
 pub mod objects;
+pub mod operator;
 pub mod program;
 pub mod runs;
 pub mod trials;
