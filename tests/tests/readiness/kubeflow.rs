@@ -106,7 +106,9 @@ pub fn objects() -> Vec<Value> {
 /// A definition whose objects may hold anything.
 pub fn definition(group: &str, version: &str, kind: &str, namespaced: bool) -> Value {
     let plural = resource(&format!("{group}/{version}"), kind).plural;
-    json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("{plural}.{group}")},
+    json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", 
+        // Groups of Kubernetes' own domain ask for it.
+        "metadata": {"name": format!("{plural}.{group}"), "annotations": {"api-approved.kubernetes.io": "unapproved, a trial"}},
         "spec": {"group": group, "scope": if namespaced { "Namespaced" } else { "Cluster" },
             "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase(), "listKind": format!("{kind}List")},
             "versions": [{"name": version, "served": true, "storage": true, "subresources": {"status": {}},
