@@ -43,9 +43,13 @@ async fn cluster(shared: Arc<Shared>) -> Arc<Cluster> {
     shared
         .get(|name| async move {
             let cluster = Cluster::up(name, &["--nodes", "0"]).await;
-            cluster.kubectl(&["apply", "--server-side", "-f", "manifests/crd/e2etests.e2e.kubeflow.org.yaml"]).expect(0);
+            cluster
+                .kubectl(&["apply", "--server-side", "-f", "manifests/crd/e2etests.e2e.kubeflow.org.yaml"])
+                .expect(0);
             for namespace in [crds::names::SYSTEM_NAMESPACE, "tests", "kf"] {
-                cluster.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}));
+                cluster.apply(
+                    &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
+                );
             }
             cluster
         })
@@ -56,7 +60,8 @@ async fn cluster(shared: Arc<Shared>) -> Arc<Cluster> {
 fn inventory(cluster: &Cluster, name: &str, objects: &[Value]) {
     let folder = tempfile::tempdir().unwrap();
     let (rendered, manifest) = (folder.path().join("rendered.json"), folder.path().join("inventory.yaml"));
-    std::fs::write(&rendered, json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string()).unwrap();
+    std::fs::write(&rendered, json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string())
+        .unwrap();
     let printed = program::run(&["inventory", rendered.to_str().unwrap(), "--name", name], LIMIT).expect(0);
     std::fs::write(&manifest, printed.stdout).unwrap();
     cluster.kubectl(&["apply", "--server-side", "-f", manifest.to_str().unwrap()]).expect(0);
@@ -66,7 +71,8 @@ fn inventory(cluster: &Cluster, name: &str, objects: &[Value]) {
 async fn waiting(cluster: &Cluster, name: &str) -> Api<E2ETest> {
     let mut run = e2etest(name, vec![script("never", "pass")]);
     run.spec.target_namespace = "tests".into();
-    run.spec.kubeflow = Some(Gate { stable_for: ZeroableDuration("0s".into()), ..Gate::over_inventory(name) });
+    run.spec.kubeflow =
+        Some(Gate { stable_for: ZeroableDuration("0s".into()), ..Gate::over_inventory(name) });
     let api: Api<E2ETest> = Api::all(cluster.client.clone());
     api.create(&PostParams::default(), &run).await.unwrap();
     api
@@ -76,18 +82,27 @@ async fn waiting(cluster: &Cluster, name: &str) -> Api<E2ETest> {
 async fn becomes(api: &Api<E2ETest>, name: &str, wanted: &str, text: &str) -> E2ETest {
     let is = |run: Option<&E2ETest>| {
         let status = run.and_then(|run| run.status.as_ref());
-        status.and_then(|status| find(&status.conditions, ConditionType::KubeflowReady)).is_some_and(|ready| {
-            format!("{} {}", ready.status, ready.reason) == wanted && ready.message.contains(text)
-        })
+        status.and_then(|status| find(&status.conditions, ConditionType::KubeflowReady)).is_some_and(
+            |ready| format!("{} {}", ready.status, ready.reason) == wanted && ready.message.contains(text),
+        )
     };
     match tokio::time::timeout(LIMIT, await_condition(api.clone(), name, is)).await {
         Ok(run) => run.unwrap().unwrap(),
-        Err(_) => panic!("{name} did not become {wanted} with {text:?}: {:#?}", api.get_status(name).await.unwrap().status),
+        Err(_) => panic!(
+            "{name} did not become {wanted} with {text:?}: {:#?}",
+            api.get_status(name).await.unwrap().status
+        ),
     }
 }
 
 /// The gate is closed for this reason, and opens once `fixed` is applied.
-async fn closed_until(cluster: &Cluster, name: &str, objects: &[Value], reason: &str, fixed: &[(Value, bool)]) {
+async fn closed_until(
+    cluster: &Cluster,
+    name: &str,
+    objects: &[Value],
+    reason: &str,
+    fixed: &[(Value, bool)],
+) {
     let _operator = Operator::start(cluster);
     inventory(cluster, name, objects);
     let api = waiting(cluster, name).await;
@@ -116,7 +131,8 @@ async fn whole_kubeflow(shared: Arc<Shared>) {
 
     let mut samples = Vec::new();
     for round in 0..10 {
-        let opened = becomes(&api, "kubeflow", "True Ready", "all 672 objects are ready (11 Secrets not read)");
+        let opened =
+            becomes(&api, "kubeflow", "True Ready", "all 672 objects are ready (11 Secrets not read)");
         let written = async {
             kubeflow::apply(&cluster, &before.ready, true).await;
             Instant::now()
@@ -168,7 +184,8 @@ async fn webhook(shared: Arc<Shared>) {
     let api = waiting(&cluster, "hook").await;
     becomes(&api, "hook", "False Waiting", "webhook v.example.org has no CA bundle").await;
     kubeflow::apply(&cluster, &hook, false).await;
-    becomes(&api, "hook", "False Waiting", "webhook v.example.org: Service kf/hook has no ready endpoint").await;
+    becomes(&api, "hook", "False Waiting", "webhook v.example.org: Service kf/hook has no ready endpoint")
+        .await;
     kubeflow::apply(&cluster, &slice, false).await;
     becomes(&api, "hook", "True Ready", "the one object is ready").await;
     api.delete("hook", &DeleteParams::default()).await.unwrap();
@@ -193,7 +210,8 @@ async fn custom(shared: Arc<Shared>) {
     let _operator = Operator::start(&cluster);
     inventory(&cluster, "custom", &objects);
     let api = waiting(&cluster, "custom").await;
-    becomes(&api, "custom", "False Waiting", "no CRD serves its kind, Thing of readiness.example.org/v1").await;
+    becomes(&api, "custom", "False Waiting", "no CRD serves its kind, Thing of readiness.example.org/v1")
+        .await;
     kubeflow::apply(&cluster, &definition, false).await;
     becomes(&api, "custom", "False Waiting", "Thing kf/one: does not exist").await;
     kubeflow::apply(&cluster, &thing, false).await;

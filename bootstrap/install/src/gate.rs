@@ -18,8 +18,14 @@ const NEVER_READ: (&str, &str) = ("", "Secret");
 
 /// A judgement of the first looks at the second, too.
 const ALSO_READ: &[((&str, &str), (&str, &str))] = &[
-    (("admissionregistration.k8s.io", "MutatingWebhookConfiguration"), ("discovery.k8s.io", "endpointslices")),
-    (("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"), ("discovery.k8s.io", "endpointslices")),
+    (
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+        ("discovery.k8s.io", "endpointslices"),
+    ),
+    (
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+        ("discovery.k8s.io", "endpointslices"),
+    ),
     (("kubeflow.org", "Profile"), ("", "namespaces")),
     (("kubeflow.org", "Profile"), ("", "serviceaccounts")),
 ];
@@ -55,9 +61,8 @@ pub fn gate_manifests(name: &str, objects: &[Object]) -> Result<GateManifests, G
     let mut unknown = Vec::new();
     for identity in objects.iter().map(Object::identity) {
         let resource = resources.find(identity)?;
-        let namespace = resource
-            .as_ref()
-            .map_or(identity.namespace.as_deref(), |resource| resource.namespace(identity));
+        let namespace =
+            resource.as_ref().map_or(identity.namespace.as_deref(), |resource| resource.namespace(identity));
         listed.push(GateObject {
             api_version: identity.api_version(),
             kind: identity.kind.clone(),

@@ -44,7 +44,10 @@ pub async fn deploy(
         let GateManifests { objects: gate, unknown } =
             gate.map_err(|error| Failure::infrastructure(error.to_string()))?;
         for object in unknown {
-            progress.say(Stage::Deploy, format!("{object}: the gate cannot judge it: the set does not bring its CRD"));
+            progress.say(
+                Stage::Deploy,
+                format!("{object}: the gate cannot judge it: the set does not bring its CRD"),
+            );
         }
         objects.extend(gate);
     }

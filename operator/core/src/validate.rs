@@ -10,8 +10,8 @@ use std::{
 use crds::{
     names::kubeflow::PIPELINES_TOKEN_ENV,
     v1alpha1::{
-        ConfigMapKey, E2ETest, EnvVariable, Gate, PodSecurity, PositiveDuration,
-        ReceiptPolicy, Resources, Source, Test, Toleration,
+        ConfigMapKey, E2ETest, EnvVariable, Gate, PodSecurity, PositiveDuration, ReceiptPolicy, Resources,
+        Source, Test, Toleration,
     },
 };
 

@@ -32,7 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Follows a source until the task is dropped.
 pub(super) async fn follow<K: Followed>(shared: Arc<Shared>, source: Source) {
     let kind = source.kind();
-    let mut follower = Follower { shared, source, kind, position: None, backoff: Doubling::default(), failing: None };
+    let mut follower =
+        Follower { shared, source, kind, position: None, backoff: Doubling::default(), failing: None };
     loop {
         let Err(trouble) = follower.go_on::<K>().await;
         follower.tell::<K>(trouble);
@@ -169,7 +170,10 @@ impl Follower {
                 None => {
                     self.failing = None;
                     self.change::<K>(|table| table.replace(rows));
-                    return Ok(Position { request, version: page.metadata.resource_version.unwrap_or_default() });
+                    return Ok(Position {
+                        request,
+                        version: page.metadata.resource_version.unwrap_or_default(),
+                    });
                 }
             }
         }
@@ -192,7 +196,8 @@ impl Follower {
         let limit = Duration::from_secs(WATCH_SECONDS.into()) + LIMIT;
         loop {
             let next = timeout(limit, events.try_next()).await;
-            let next = next.map_err(|_| CallError::TimedOut { verb: "watch", object: what.clone(), limit })?;
+            let next =
+                next.map_err(|_| CallError::TimedOut { verb: "watch", object: what.clone(), limit })?;
             let failed = |source| CallError::Api { verb: "watch", object: what.clone(), source };
             let Some(event) = next.map_err(failed)? else { return Ok(()) };
             let (object, is_there) = match event {
@@ -226,7 +231,8 @@ impl Follower {
         } else {
             ("apis", call("read", what, client.list_api_group_resources(&place)).await?)
         };
-        let resource = served.resources.iter().find(|resource| resource.kind == *kind && !resource.name.contains('/'));
+        let resource =
+            served.resources.iter().find(|resource| resource.kind == *kind && !resource.name.contains('/'));
         let resource = resource.ok_or(Trouble::NotServed)?;
         Ok(Request::new(format!("/{root}/{place}/{}", resource.name)))
     }

@@ -228,7 +228,9 @@ async fn judge(shared: Arc<Shared>, target: Arc<Target>) {
                 (None, _) => {}
                 (Some(next), Some((last, _))) if next == **last => seen = Some(now),
                 // What only counts up is told at a pace that people can read; a gate that opens or closes, at once.
-                (Some(next), Some((last, at))) if !next.is_ready() && !last.is_ready() && at.elapsed() < PROGRESS => {
+                (Some(next), Some((last, at)))
+                    if !next.is_ready() && !last.is_ready() && at.elapsed() < PROGRESS =>
+                {
                     due = Some(*at + PROGRESS);
                 }
                 (Some(next), _) => {

@@ -61,8 +61,15 @@ const CUSTOM: &[(&str, &str, usize, bool)] = &[
 ];
 
 /// Its namespaces.
-const NAMESPACES: [&str; 7] =
-    ["auth", "cert-manager", "istio-system", "knative-serving", "kubeflow", "kubeflow-system", "oauth2-proxy"];
+const NAMESPACES: [&str; 7] = [
+    "auth",
+    "cert-manager",
+    "istio-system",
+    "knative-serving",
+    "kubeflow",
+    "kubeflow-system",
+    "oauth2-proxy",
+];
 
 /// How many definitions it has.
 const DEFINITIONS: usize = 74;
@@ -125,7 +132,9 @@ fn body(kind: &str) -> Value {
             "name": "hook.example.org", "sideEffects": "None", "admissionReviewVersions": ["v1"],
             "clientConfig": {"service": {"namespace": "kubeflow", "name": "hook"}},
             "rules": [{"apiGroups": ["nothing.example.org"], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["things"]}]}]}),
-        "DaemonSet" | "Deployment" | "StatefulSet" => json!({"spec": {"selector": pods, "template": template}}),
+        "DaemonSet" | "Deployment" | "StatefulSet" => {
+            json!({"spec": {"selector": pods, "template": template}})
+        }
         "HorizontalPodAutoscaler" => {
             json!({"spec": {"maxReplicas": 2, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "object-0"}}})
         }
@@ -167,16 +176,23 @@ pub async fn create(cluster: &Cluster, objects: &[Value]) {
         ["Namespace", "CustomResourceDefinition"].contains(&object["kind"].as_str().unwrap())
     };
     all(cluster, objects.iter().filter(is_early).map(|object| (object.clone(), false)).collect()).await;
-    all(cluster, objects.iter().filter(|object| !is_early(object)).map(|object| (object.clone(), false)).collect()).await;
+    all(
+        cluster,
+        objects.iter().filter(|object| !is_early(object)).map(|object| (object.clone(), false)).collect(),
+    )
+    .await;
 }
 
 /// Makes every object ready but for one Deployment; returns how that one is called, and its two states.
 pub async fn make_ready(cluster: &Cluster, objects: &[Value]) -> (String, States) {
     let mut written = vec![
         (json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "object-0"}}), false),
-        (json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4", "ports": [],
+        (
+            json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4", "ports": [],
             "metadata": {"name": "hook-1", "namespace": "kubeflow", "labels": {"kubernetes.io/service-name": "hook"}},
-            "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": true}}]}), false),
+            "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": true}}]}),
+            false,
+        ),
     ];
     let mut last = None;
     for object in objects {
@@ -194,7 +210,11 @@ pub async fn make_ready(cluster: &Cluster, objects: &[Value]) -> (String, States
         if last.is_none() && object["kind"] == "Deployment" {
             written.push((with(unready.clone()), true));
             let metadata = &object["metadata"];
-            let name = format!("Deployment {}/{}", metadata["namespace"].as_str().unwrap(), metadata["name"].as_str().unwrap());
+            let name = format!(
+                "Deployment {}/{}",
+                metadata["namespace"].as_str().unwrap(),
+                metadata["name"].as_str().unwrap()
+            );
             last = Some((name, States { ready: with(ready), unready: with(unready) }));
         } else {
             written.push((with(ready), true));

@@ -90,9 +90,15 @@ impl Judged for PersistentVolumeClaimStatus {
             Some("Bound") => None,
             Some("Lost") => Some("its volume is gone".to_owned()),
             _ => Some(match spec.storage_class_name.as_deref() {
-                Some("") => "is not bound to a volume: it asks for no storage class, so a person has to make one".to_owned(),
+                Some("") => {
+                    "is not bound to a volume: it asks for no storage class, so a person has to make one"
+                        .to_owned()
+                }
                 Some(class) => format!("is not bound to a volume of storage class {class}"),
-                None => "is not bound to a volume: it names no storage class, and the cluster has given it none".to_owned(),
+                None => {
+                    "is not bound to a volume: it names no storage class, and the cluster has given it none"
+                        .to_owned()
+                }
             }),
         };
         Standing(State::unless(Severity::Unbound, blocked))

@@ -19,12 +19,8 @@ const MAX_BLOCKING: usize = 1024;
 
 /// The labels that name a component, the one that says most first. Kubeflow's own manifests use all of them, each in other
 /// parts.
-const LABELS: [&str; 4] = [
-    "app.kubernetes.io/part-of",
-    "application-crd-id",
-    "kustomize.component",
-    "app.kubernetes.io/name",
-];
+const LABELS: [&str; 4] =
+    ["app.kubernetes.io/part-of", "application-crd-id", "kustomize.component", "app.kubernetes.io/name"];
 /// A value that names the whole, not a part.
 const WHOLE: &str = "kubeflow";
 /// Name of the component of cluster-scoped objects without a label.
@@ -34,7 +30,8 @@ const CLUSTER: &str = "cluster";
 pub(super) fn named(kind: &KindId, labels: Option<&BTreeMap<String, String>>) -> Option<String> {
     let labels = labels?;
     // What kubebuilder writes where nobody fills in its template: the kind as the name.
-    let says_nothing = |value: &str| value == WHOLE || value.is_empty() || value.eq_ignore_ascii_case(&kind.kind);
+    let says_nothing =
+        |value: &str| value == WHOLE || value.is_empty() || value.eq_ignore_ascii_case(&kind.kind);
     LABELS.iter().filter_map(|label| labels.get(*label)).find(|value| !says_nothing(value)).cloned()
 }
 
@@ -74,7 +71,12 @@ pub(super) struct Tallies(BTreeMap<String, Tally>);
 
 impl Tallies {
     /// Counts one more object; `object` is how it is called.
-    pub(super) fn count(&mut self, component: &str, object: impl FnOnce() -> String, blocking: Option<Blocking>) {
+    pub(super) fn count(
+        &mut self,
+        component: &str,
+        object: impl FnOnce() -> String,
+        blocking: Option<Blocking>,
+    ) {
         let tally = match self.0.entry(component.to_owned()) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(Tally::default()),

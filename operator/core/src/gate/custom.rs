@@ -41,7 +41,8 @@ impl Judged for CustomStatus {
 
     fn blocked(kind: &KindId, object: &Object<IgnoredAny, Self>) -> Standing {
         let status = object.status.as_ref().map(|status| &status.0);
-        let blocked = unobserved(object.metadata.generation, status).or_else(|| judge(kind, object.metadata.generation, status));
+        let blocked = unobserved(object.metadata.generation, status)
+            .or_else(|| judge(kind, object.metadata.generation, status));
         Standing(State::unless(Severity::Dependent, blocked))
     }
 }
@@ -49,7 +50,8 @@ impl Judged for CustomStatus {
 /// What to say while the controller has not looked at the newest spec.
 fn unobserved(generation: Option<i64>, status: Option<&Value>) -> Option<String> {
     let observed = status?.get("observedGeneration")?.as_i64()?;
-    (observed < generation.unwrap_or_default()).then(|| "its newest spec has not been observed yet".to_owned())
+    (observed < generation.unwrap_or_default())
+        .then(|| "its newest spec has not been observed yet".to_owned())
 }
 
 /// What its conditions have against it.

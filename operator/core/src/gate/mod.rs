@@ -16,9 +16,7 @@ mod target;
 mod webhook;
 mod workload;
 
-use crds::v1alpha1::{
-    ComponentStatus, ConditionType, E2ETestStatus, GateReason, KubeflowStatus, find,
-};
+use crds::v1alpha1::{ComponentStatus, ConditionType, E2ETestStatus, GateReason, KubeflowStatus, find};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -70,7 +68,8 @@ pub(crate) fn judge(
         return Judgement { open: true, reason: GateReason::NotRequested, message, shown: None, wake: None };
     };
     let Some(seen) = seen else { return unknown(status, tests_began) };
-    let give_up = status.start_time.as_ref().map(|start| after(start.0, gate.timeout)).filter(|_| !tests_began);
+    let give_up =
+        status.start_time.as_ref().map(|start| after(start.0, gate.timeout)).filter(|_| !tests_began);
     let all_ready = seen.is_ready();
     let ready_since = all_ready.then(|| ready_since(status).unwrap_or_else(|| stamp_up(now)));
     let stable_at = ready_since.as_ref().map(|since| after(since.0, gate.stable_for));

@@ -135,7 +135,10 @@ impl<'a> Count<'a> {
             }
         }
         if !counted {
-            return Some("each object that it names is ignored, or is a Secret, which the operator never reads".to_owned());
+            return Some(
+                "each object that it names is ignored, or is a Secret, which the operator never reads"
+                    .to_owned(),
+            );
         }
         // One workload at zero beside others is a choice; all of them at zero are a Kubeflow that is switched off.
         (workloads && !awake).then(|| "none of its workloads asks for a pod".to_owned())
@@ -180,12 +183,11 @@ impl<'a> Count<'a> {
         let facts = self.facts;
         let namespaces = kind::namespaces();
         let kinds = kind::workloads();
-        let unreadable = [&namespaces].into_iter().chain(&kinds).find_map(|kind| {
-            match facts.reading_of(kind) {
+        let unreadable =
+            [&namespaces].into_iter().chain(&kinds).find_map(|kind| match facts.reading_of(kind) {
                 Reading::Unreadable(why) => Some(why),
                 Reading::Pending | Reading::Done | Reading::NotServed => None,
-            }
-        });
+            });
         if let Some(why) = unreadable {
             return self.problem(name, &object, format!("cannot be read: {why}"));
         }

@@ -38,11 +38,7 @@ pub struct Pattern {
 
 impl From<&IgnoredObjects> for Pattern {
     fn from(ignored: &IgnoredObjects) -> Self {
-        Self {
-            kind: ignored.kind.clone(),
-            namespace: ignored.namespace.clone(),
-            name: ignored.name.clone(),
-        }
+        Self { kind: ignored.kind.clone(), namespace: ignored.namespace.clone(), name: ignored.name.clone() }
     }
 }
 

@@ -85,7 +85,10 @@ impl Webhook {
         let Key { namespace, name } = service;
         let place = format!("{}/{name}", namespace.as_deref().unwrap_or_default());
         let why = if !self.has_authority {
-            format!("webhook {} has no CA bundle: nobody has given it the certificate of Service {place}", self.name)
+            format!(
+                "webhook {} has no CA bundle: nobody has given it the certificate of Service {place}",
+                self.name
+            )
         } else if !ready.contains(service) {
             format!("webhook {}: Service {place} has no ready endpoint", self.name)
         } else {

@@ -177,8 +177,7 @@ impl Judged for StatefulSetStatus {
             all: if staged { 0 } else { status.replicas },
             available: status.available_replicas.unwrap_or_default(),
         };
-        let blocked =
-            object.metadata.unseen(status.observed_generation).or_else(|| counts.missing());
+        let blocked = object.metadata.unseen(status.observed_generation).or_else(|| counts.missing());
         Workload::standing(desired, blocked, spec.selector.as_ref())
     }
 }
@@ -196,8 +195,7 @@ impl Judged for DaemonSetStatus {
             all: 0,
             available: status.number_available.unwrap_or_default(),
         };
-        let blocked =
-            object.metadata.unseen(status.observed_generation).or_else(|| counts.missing());
+        let blocked = object.metadata.unseen(status.observed_generation).or_else(|| counts.missing());
         Workload::standing(desired, blocked, spec.selector.as_ref())
     }
 }

@@ -31,11 +31,15 @@ fn namespace() -> Value {
 
 /// A Deployment with so many of one replica available.
 fn deployment(available: i32) -> Value {
-    object("apps/v1", "Deployment", &format!(
-        "{{metadata: {{name: web, namespace: kf, generation: 2, labels: {{app.kubernetes.io/part-of: pipelines}}}}, \
+    object(
+        "apps/v1",
+        "Deployment",
+        &format!(
+            "{{metadata: {{name: web, namespace: kf, generation: 2, labels: {{app.kubernetes.io/part-of: pipelines}}}}, \
          spec: {{selector: {{matchLabels: {{app: web}}}}, template: {{}}}}, \
          status: {{observedGeneration: 2, replicas: 1, updatedReplicas: 1, availableReplicas: {available}}}}}"
-    ))
+        ),
+    )
 }
 
 /// A gate over namespace `kf` with these objects in it.
@@ -86,8 +90,11 @@ fn nothing_is_ready_by_emptiness() {
         (forbidden, "0 of 1 objects are ready: Namespace kf: cannot be read: forbidden"),
         (kf(&[]), "0 of 1 objects are ready: Namespace kf: holds no Deployment, StatefulSet or DaemonSet"),
         (all_ignored, "0 of 1 objects are ready: Namespace kf: each of its workloads is ignored (1 ignored)"),
-        (absent, "0 of 1 objects are ready: inventory kubeflow: there is no ConfigMap kubeflow-e2e-system/kubeflow with one: write it \
-                  with `kfe2e inventory FILE --name kubeflow | kubectl apply --server-side -f -`"),
+        (
+            absent,
+            "0 of 1 objects are ready: inventory kubeflow: there is no ConfigMap kubeflow-e2e-system/kubeflow with one: write it \
+                  with `kfe2e inventory FILE --name kubeflow | kubectl apply --server-side -f -`",
+        ),
         (Gated::inventory(&[]), "0 of 1 objects are ready: inventory kubeflow: names no object"),
         (
             Gated::without_objects("{"),
@@ -98,7 +105,10 @@ fn nothing_is_ready_by_emptiness() {
             Gated::without_objects(&inventory_of(&[deployment(1)])),
             "0 of 1 objects are ready: Deployment kf/web: does not exist",
         ),
-        (unserved, "0 of 1 objects are ready: Deployment kf/web: no CRD serves its kind, Deployment of apps/v1"),
+        (
+            unserved,
+            "0 of 1 objects are ready: Deployment kf/web: no CRD serves its kind, Deployment of apps/v1",
+        ),
         (unreadable, "0 of 1 objects are ready: Deployment kf/web: its kind cannot be read: forbidden"),
         (
             ignored,
@@ -138,7 +148,11 @@ fn before_everything_is_read_what_was_said_holds() {
     after(&mut test, &with(1, &[]), 1);
     assert_eq!(after(&mut test, &with(1, &[]), 11), "True/Ready");
     let before = test.status.clone();
-    assert_eq!(after(&mut test, &unknown, minutes(50)), "True/Ready", "an operator that starts takes nothing back");
+    assert_eq!(
+        after(&mut test, &unknown, minutes(50)),
+        "True/Ready",
+        "an operator that starts takes nothing back"
+    );
     assert_eq!(test.status.as_ref().unwrap().kubeflow, before.unwrap().kubeflow);
 }
 
@@ -160,7 +174,8 @@ fn errors_that_take_turns_cost_one_write() {
 
 #[test]
 fn what_does_not_count_is_said() {
-    let spark = object("apps/v1", "Deployment", "{metadata: {name: spark-operator, namespace: kf}, spec: {}}");
+    let spark =
+        object("apps/v1", "Deployment", "{metadata: {name: spark-operator, namespace: kf}, spec: {}}");
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "namespace": "kf"}});
     let mut gate = Gated::inventory(&[deployment(1), spark, secret]);
     assert!(!gate.readiness().is_ready());
@@ -190,10 +205,14 @@ fn a_component_keeps_the_time_at_which_it_was_ready_first() {
 fn workloads(desired: [i32; 3]) -> Vec<Value> {
     let [deployment, set, daemons] = desired;
     let workload = |kind: &str, name: &str, spec: &str, status: &str| {
-        object("apps/v1", kind, &format!(
-            "{{metadata: {{name: {name}, namespace: kf, generation: 1}}, spec: {{{spec}selector: {{}}, template: {{}}}}, \
+        object(
+            "apps/v1",
+            kind,
+            &format!(
+                "{{metadata: {{name: {name}, namespace: kf, generation: 1}}, spec: {{{spec}selector: {{}}, template: {{}}}}, \
              status: {{observedGeneration: 1, {status}}}}}"
-        ))
+            ),
+        )
     };
     let replicas = |count: i32| {
         (
@@ -208,7 +227,11 @@ fn workloads(desired: [i32; 3]) -> Vec<Value> {
     let (spec, status) = replicas(deployment);
     let deployment = workload("Deployment", "web", &spec, &status);
     let (spec, status) = replicas(set);
-    vec![deployment, workload("StatefulSet", "db", &spec, &status), workload("DaemonSet", "agent", "", &scheduled)]
+    vec![
+        deployment,
+        workload("StatefulSet", "db", &spec, &status),
+        workload("DaemonSet", "agent", "", &scheduled),
+    ]
 }
 
 #[test]

@@ -64,40 +64,64 @@ fn other_workloads_are_rolled_out_as_their_strategy_says() {
     let part = "status: {observedGeneration: 1, replicas: 3, updatedReplicas: 1, availableReplicas: 3}";
     let set = |strategy: &str| format!("spec: {{replicas: 3, selector: {{}}{strategy}}}, {part}");
     let metadata = "namespace: kf, generation: 1";
-    check("apps/v1", "StatefulSet", metadata, &[
-        (&set(""), Some("1 of 3 replicas are of the newest spec")),
-        (&set(", updateStrategy: {type: RollingUpdate, rollingUpdate: {partition: 2}}"), None),
-        (&set(", updateStrategy: {type: OnDelete}"), None),
-    ]);
+    check(
+        "apps/v1",
+        "StatefulSet",
+        metadata,
+        &[
+            (&set(""), Some("1 of 3 replicas are of the newest spec")),
+            (&set(", updateStrategy: {type: RollingUpdate, rollingUpdate: {partition: 2}}"), None),
+            (&set(", updateStrategy: {type: OnDelete}"), None),
+        ],
+    );
     let counts = "currentNumberScheduled: 2, numberMisscheduled: 0, numberReady: 2, observedGeneration: 1, desiredNumberScheduled: 2";
-    check("apps/v1", "DaemonSet", metadata, &[
-        (&format!("status: {{{counts}, updatedNumberScheduled: 2, numberAvailable: 2}}"), None),
-        (
-            &format!("status: {{{counts}, updatedNumberScheduled: 2, numberAvailable: 1}}"),
-            Some("1 of 2 replicas are available"),
-        ),
-    ]);
-    check("apps/v1", "ReplicaSet", metadata, &[
-        ("spec: {replicas: 1}, status: {observedGeneration: 1, replicas: 1, availableReplicas: 1}", None),
-        (
-            "spec: {replicas: 1}, status: {observedGeneration: 1, replicas: 1}",
-            Some("0 of 1 replicas are available"),
-        ),
-    ]);
+    check(
+        "apps/v1",
+        "DaemonSet",
+        metadata,
+        &[
+            (&format!("status: {{{counts}, updatedNumberScheduled: 2, numberAvailable: 2}}"), None),
+            (
+                &format!("status: {{{counts}, updatedNumberScheduled: 2, numberAvailable: 1}}"),
+                Some("1 of 2 replicas are available"),
+            ),
+        ],
+    );
+    check(
+        "apps/v1",
+        "ReplicaSet",
+        metadata,
+        &[
+            ("spec: {replicas: 1}, status: {observedGeneration: 1, replicas: 1, availableReplicas: 1}", None),
+            (
+                "spec: {replicas: 1}, status: {observedGeneration: 1, replicas: 1}",
+                Some("0 of 1 replicas are available"),
+            ),
+        ],
+    );
 }
 
 #[test]
 fn jobs_are_complete_and_say_why_they_are_not() {
-    check("batch/v1", "Job", "namespace: kf", &[
-        ("status: {succeeded: 1, conditions: [{type: Complete, status: 'True'}]}", None),
-        ("spec: {completions: 3}, status: {succeeded: 1}", Some("1 of 3 pods have completed")),
-        ("spec: {suspend: true}", Some("is suspended")),
-        (
-            "status: {conditions: [{type: Failed, status: 'True', reason: BackoffLimitExceeded, message: too often}]}",
-            Some("BackoffLimitExceeded: too often"),
-        ),
-    ]);
-    let job = object("batch/v1", "Job", "{metadata: {name: x, namespace: kf}, spec: {selector: {matchLabels: {job: x}}}}");
+    check(
+        "batch/v1",
+        "Job",
+        "namespace: kf",
+        &[
+            ("status: {succeeded: 1, conditions: [{type: Complete, status: 'True'}]}", None),
+            ("spec: {completions: 3}, status: {succeeded: 1}", Some("1 of 3 pods have completed")),
+            ("spec: {suspend: true}", Some("is suspended")),
+            (
+                "status: {conditions: [{type: Failed, status: 'True', reason: BackoffLimitExceeded, message: too often}]}",
+                Some("BackoffLimitExceeded: too often"),
+            ),
+        ],
+    );
+    let job = object(
+        "batch/v1",
+        "Job",
+        "{metadata: {name: x, namespace: kf}, spec: {selector: {matchLabels: {job: x}}}}",
+    );
     let pod = "{metadata: {name: p, namespace: kf, labels: {job: x}}, spec: {containers: []}, status: {phase: Pending, \
                containerStatuses: [{name: main, image: gone:1, imageID: '', ready: false, restartCount: 0, \
                state: {waiting: {reason: ErrImagePull, message: manifest unknown}}}]}}";
@@ -107,62 +131,110 @@ fn jobs_are_complete_and_say_why_they_are_not() {
 
 #[test]
 fn claims_are_bound() {
-    check("v1", "PersistentVolumeClaim", "namespace: kf", &[
-        ("status: {phase: Bound}", None),
-        ("status: {phase: Lost}", Some("its volume is gone")),
-        (
-            "spec: {storageClassName: fast}, status: {phase: Pending}",
-            Some("is not bound to a volume of storage class fast"),
-        ),
-        ("spec: {}", Some("is not bound to a volume: it names no storage class, and the cluster has given it none")),
-    ]);
+    check(
+        "v1",
+        "PersistentVolumeClaim",
+        "namespace: kf",
+        &[
+            ("status: {phase: Bound}", None),
+            ("status: {phase: Lost}", Some("its volume is gone")),
+            (
+                "spec: {storageClassName: fast}, status: {phase: Pending}",
+                Some("is not bound to a volume of storage class fast"),
+            ),
+            (
+                "spec: {}",
+                Some(
+                    "is not bound to a volume: it names no storage class, and the cluster has given it none",
+                ),
+            ),
+        ],
+    );
 }
 
 #[test]
 fn definitions_are_established_and_aggregated_apis_available() {
-    check("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", &[
-        ("status: {conditions: [{type: NamesAccepted, status: 'True'}, {type: Established, status: 'True'}]}", None),
-        ("spec: {}", Some("is not established yet")),
-        (
-            "status: {conditions: [{type: NamesAccepted, status: 'False', reason: PluralConflict, message: taken}, {type: Established, \
+    check(
+        "apiextensions.k8s.io/v1",
+        "CustomResourceDefinition",
+        "",
+        &[
+            (
+                "status: {conditions: [{type: NamesAccepted, status: 'True'}, {type: Established, status: 'True'}]}",
+                None,
+            ),
+            ("spec: {}", Some("is not established yet")),
+            (
+                "status: {conditions: [{type: NamesAccepted, status: 'False', reason: PluralConflict, message: taken}, {type: Established, \
              status: 'True'}]}",
-            Some("NamesAccepted is False: PluralConflict: taken"),
-        ),
-    ]);
-    check("apiregistration.k8s.io/v1", "APIService", "", &[
-        ("status: {conditions: [{type: Available, status: 'True'}]}", None),
-        ("spec: {}", Some("is not available yet")),
-        (
-            "status: {conditions: [{type: Available, status: 'False', reason: MissingEndpoints, message: none}]}",
-            Some("Available is False: MissingEndpoints: none"),
-        ),
-    ]);
+                Some("NamesAccepted is False: PluralConflict: taken"),
+            ),
+        ],
+    );
+    check(
+        "apiregistration.k8s.io/v1",
+        "APIService",
+        "",
+        &[
+            ("status: {conditions: [{type: Available, status: 'True'}]}", None),
+            ("spec: {}", Some("is not available yet")),
+            (
+                "status: {conditions: [{type: Available, status: 'False', reason: MissingEndpoints, message: none}]}",
+                Some("Available is False: MissingEndpoints: none"),
+            ),
+        ],
+    );
 }
 
 #[test]
 fn custom_resources_are_judged_by_what_their_status_says() {
     let conditions = |list: &str| format!("status: {{conditions: [{list}]}}");
-    check("example.org/v1", "Thing", "namespace: kf, generation: 3", &[
-        ("spec: {}", None),
-        ("status: {}", None),
-        ("status: a word", None),
-        ("status: {observedGeneration: 2}", Some("its newest spec has not been observed yet")),
-        ("status: {observedGeneration: 3}", None),
-        (&conditions("{type: Ready, status: 'True'}"), None),
-        (&conditions("{type: Ready, status: 'False', reason: Broken, message: no disk}"), Some("Ready is False: Broken: no disk")),
-        (&conditions("{type: Ready, status: Unknown}"), Some("Ready is Unknown")),
-        (&conditions("{type: Available, status: 'False'}"), Some("Available is False")),
-        (&conditions("{type: Available, status: 'False'}, {type: Ready, status: 'True'}"), None),
-        (&conditions("{type: Ready, status: 'True'}, {type: Stalled, status: 'True', message: stuck}"), Some("Stalled is True: stuck")),
-        (&conditions("{type: Ready, status: 'True'}, {type: Reconciling, status: 'True'}"), Some("Reconciling is True")),
-        (&conditions("{type: Ready, status: 'True', observedGeneration: 2}"), Some("its condition Ready speaks of an older spec")),
-        (&conditions("{type: Progressing, status: 'True'}"), None),
-    ]);
-    check("cert-manager.io/v1", "Certificate", "namespace: kf", &[
-        ("spec: {}", Some("has no condition Ready yet: nobody has looked at it")),
-        (&conditions("{type: Issuing, status: 'True'}"), Some("has no condition Ready yet: nobody has looked at it")),
-        (&conditions("{type: Ready, status: 'True'}"), None),
-    ]);
+    check(
+        "example.org/v1",
+        "Thing",
+        "namespace: kf, generation: 3",
+        &[
+            ("spec: {}", None),
+            ("status: {}", None),
+            ("status: a word", None),
+            ("status: {observedGeneration: 2}", Some("its newest spec has not been observed yet")),
+            ("status: {observedGeneration: 3}", None),
+            (&conditions("{type: Ready, status: 'True'}"), None),
+            (
+                &conditions("{type: Ready, status: 'False', reason: Broken, message: no disk}"),
+                Some("Ready is False: Broken: no disk"),
+            ),
+            (&conditions("{type: Ready, status: Unknown}"), Some("Ready is Unknown")),
+            (&conditions("{type: Available, status: 'False'}"), Some("Available is False")),
+            (&conditions("{type: Available, status: 'False'}, {type: Ready, status: 'True'}"), None),
+            (
+                &conditions("{type: Ready, status: 'True'}, {type: Stalled, status: 'True', message: stuck}"),
+                Some("Stalled is True: stuck"),
+            ),
+            (
+                &conditions("{type: Ready, status: 'True'}, {type: Reconciling, status: 'True'}"),
+                Some("Reconciling is True"),
+            ),
+            (
+                &conditions("{type: Ready, status: 'True', observedGeneration: 2}"),
+                Some("its condition Ready speaks of an older spec"),
+            ),
+            (&conditions("{type: Progressing, status: 'True'}"), None),
+        ],
+    );
+    check(
+        "cert-manager.io/v1",
+        "Certificate",
+        "namespace: kf",
+        &[
+            ("spec: {}", Some("has no condition Ready yet: nobody has looked at it")),
+            (
+                &conditions("{type: Issuing, status: 'True'}"),
+                Some("has no condition Ready yet: nobody has looked at it"),
+            ),
+            (&conditions("{type: Ready, status: 'True'}"), None),
+        ],
+    );
 }
 
 #[test]
@@ -193,9 +265,13 @@ fn webhooks_can_be_called() {
         )
     };
     let slice = |ready: &str| {
-        object("discovery.k8s.io/v1", "EndpointSlice", &format!(
-            "{{metadata: {{name: hook-1, namespace: kf, labels: {{kubernetes.io/service-name: hook}}}}, endpoints: [{{addresses: [10.0.0.1]{ready}}}]}}"
-        ))
+        object(
+            "discovery.k8s.io/v1",
+            "EndpointSlice",
+            &format!(
+                "{{metadata: {{name: hook-1, namespace: kf, labels: {{kubernetes.io/service-name: hook}}}}, endpoints: [{{addresses: [10.0.0.1]{ready}}}]}}"
+            ),
+        )
     };
     let service = "service: {namespace: kf, name: hook}";
     let with_ca = configuration(&format!("caBundle: eA==, {service}"));
@@ -215,7 +291,12 @@ fn webhooks_can_be_called() {
 fn plain_objects_exist_and_namespaces_are_not_on_their_way_out() {
     check("v1", "ConfigMap", "namespace: kf", &[("data: {}", None)]);
     check("rbac.authorization.k8s.io/v1", "ClusterRole", "", &[("rules: []", None)]);
-    check("v1", "Namespace", "", &[("status: {phase: Active}", None), ("status: {phase: Terminating}", Some("is Terminating"))]);
+    check(
+        "v1",
+        "Namespace",
+        "",
+        &[("status: {phase: Active}", None), ("status: {phase: Terminating}", Some("is Terminating"))],
+    );
     let map = object("v1", "ConfigMap", "{metadata: {name: x, namespace: kf}}");
     let mut gone = Gated::inventory(std::slice::from_ref(&map));
     gone.remove(&map);
@@ -262,9 +343,13 @@ fn objects_are_grouped_by_the_first_label_that_names_a_part() {
 #[test]
 fn the_most_telling_cause_of_a_component_is_told() {
     let deployment = |name: &str| {
-        object("apps/v1", "Deployment", &format!(
-            "{{metadata: {{name: {name}, namespace: kf}}, spec: {{selector: {{matchLabels: {{app: {name}}}}}}}}}"
-        ))
+        object(
+            "apps/v1",
+            "Deployment",
+            &format!(
+                "{{metadata: {{name: {name}, namespace: kf}}, spec: {{selector: {{matchLabels: {{app: {name}}}}}}}}}"
+            ),
+        )
     };
     let claim = object("v1", "PersistentVolumeClaim", "{metadata: {name: disk, namespace: kf}}");
     let missing = object("v1", "ConfigMap", "{metadata: {name: later, namespace: kf}}");
@@ -274,11 +359,16 @@ fn the_most_telling_cause_of_a_component_is_told() {
         "{metadata: {name: hook, labels: {app.kubernetes.io/name: kf}}, webhooks: [{name: m.x.io, clientConfig: {service: {namespace: kf, name: hook}}}]}",
     );
     let pod = |app: &str, status: &str| {
-        object("v1", "Pod", &format!(
-            "{{metadata: {{name: {app}-1, namespace: kf, labels: {{app: {app}}}}}, spec: {{containers: []}}, status: {{{status}}}}}"
-        ))
+        object(
+            "v1",
+            "Pod",
+            &format!(
+                "{{metadata: {{name: {app}-1, namespace: kf, labels: {{app: {app}}}}}, spec: {{containers: []}}, status: {{{status}}}}}"
+            ),
+        )
     };
-    let mut gated = Gated::inventory(&[deployment("a"), deployment("b"), deployment("c"), claim, missing.clone(), hook]);
+    let mut gated =
+        Gated::inventory(&[deployment("a"), deployment("b"), deployment("c"), claim, missing.clone(), hook]);
     gated.remove(&missing);
     let mut told = |more: Option<Value>| {
         more.iter().for_each(|object| gated.put(object));

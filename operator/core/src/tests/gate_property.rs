@@ -14,9 +14,7 @@ use crate::gate::Reading;
 fn forms(kind: usize, index: usize) -> (Value, Value) {
     let name = format!("o{index}");
     let namespaced = json!({"name": name, "namespace": "kf", "generation": 1});
-    let object = |api_version: &str, kind: &str, status: Value| {
-        json!({"apiVersion": api_version, "kind": kind, "metadata": namespaced, "status": status})
-    };
+    let object = |api_version: &str, kind: &str, status: Value| json!({"apiVersion": api_version, "kind": kind, "metadata": namespaced, "status": status});
     let replicas = |available: i32| json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": available});
     let condition = |type_: &str, status: &str| json!({"conditions": [{"type": type_, "status": status}]});
     let both = |api_version: &str, kind: &str, good: Value, bad: Value| {
