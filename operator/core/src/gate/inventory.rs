@@ -25,7 +25,7 @@ pub struct InventoryMap {
 pub type InventoryRow = Result<Arc<Listed>, String>;
 
 /// The objects that an inventory names.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, Eq, PartialEq)]
 pub struct Listed {
     /// The objects, by kind.
     pub(super) objects: BTreeMap<KindId, Vec<Key>>,

@@ -225,7 +225,7 @@ impl Judged for JobStatus {
 }
 
 /// A pod that something keeps from being ready.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BlockedPod {
     pub(super) labels: BTreeMap<String, String>,
     pub(super) why: Blocking,

@@ -46,14 +46,18 @@ fn deployment(available: i32) -> Value {
 fn kf(objects: &[Value]) -> Gated {
     let mut gated = Gated::namespaces(&["kf"]);
     gated.put(&namespace());
-    objects.iter().for_each(|object| gated.put(object));
+    for object in objects {
+        gated.put(object);
+    }
     gated
 }
 
 /// Namespace `kf` with that Deployment and these pods.
 fn with(available: i32, pods: &[Value]) -> Observed {
     let mut gated = kf(&[deployment(available)]);
-    pods.iter().for_each(|pod| gated.put(pod));
+    for pod in pods {
+        gated.put(pod);
+    }
     observed(&gated)
 }
 
@@ -316,8 +320,8 @@ fn a_gate_that_never_opens_ends_the_run_with_one_sentence() {
                  lastState: {terminated: {exitCode: 2, reason: Error, message: no database}}}]}";
     let crash = object("v1", "Pod", crash);
     let mut test = gated();
-    after(&mut test, &with(0, &[crash.clone()]), 0);
-    assert_eq!(after(&mut test, &with(0, &[crash.clone()]), minutes(45)), "False/TimedOut");
+    after(&mut test, &with(0, std::slice::from_ref(&crash)), 0);
+    assert_eq!(after(&mut test, &with(0, std::slice::from_ref(&crash)), minutes(45)), "False/TimedOut");
     assert_eq!(condition(&test, ConditionType::Succeeded), "False/KubeflowNotReady");
     assert_eq!(
         message(test.status.as_ref().unwrap()),

@@ -12,7 +12,9 @@ fn blocked(object: &Value) -> Option<String> {
 /// The same, with other objects in the cluster that no inventory names.
 fn blocked_beside(object: &Value, others: &[Value]) -> Option<String> {
     let mut gated = Gated::inventory(std::slice::from_ref(object));
-    others.iter().for_each(|other| gated.put(other));
+    for other in others {
+        gated.put(other);
+    }
     let readiness = gated.readiness();
     assert_eq!(readiness.total, 1);
     assert_eq!(readiness.is_ready(), gated.blocking().is_none());
@@ -371,7 +373,9 @@ fn the_most_telling_cause_of_a_component_is_told() {
         Gated::inventory(&[deployment("a"), deployment("b"), deployment("c"), claim, missing.clone(), hook]);
     gated.remove(&missing);
     let mut told = |more: Option<Value>| {
-        more.iter().for_each(|object| gated.put(object));
+        if let Some(object) = more {
+            gated.put(&object);
+        }
         gated.blocking().unwrap()
     };
     assert!(told(None).starts_with("PersistentVolumeClaim kf/disk: is not bound"));

@@ -29,7 +29,9 @@ impl Gated {
     /// A gate over an inventory of these objects, which are all there is.
     pub(super) fn inventory(objects: &[Value]) -> Self {
         let mut gated = Self::without_objects(&inventory_of(objects));
-        objects.iter().for_each(|object| gated.put(object));
+        for object in objects {
+            gated.put(object);
+        }
         gated
     }
 
