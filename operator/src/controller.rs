@@ -31,6 +31,7 @@ pub async fn run(
     missing: watch::Sender<Missing>,
     stop: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
+    let triggers = context.gates.triggers().await;
     let controller = Controller::new(Api::<Run>::all(client.clone()), watcher::Config::default());
     let store = controller.store();
     let ours =
@@ -41,7 +42,7 @@ pub async fn run(
         .graceful_shutdown_on(stop)
         .watches(all::<Job>(&client), ours.clone(), |job| run_of(&job))
         .watches(all::<Pod>(&client), ours, |pod| run_of(&pod))
-        .reconcile_on(context.gates.triggers().map(|run| ObjectRef::new(&run)));
+        .reconcile_on(triggers.map(|run| ObjectRef::new(&run)));
 
     let synced = async {
         if store.wait_until_ready().await.is_ok() {
@@ -50,16 +51,13 @@ pub async fn run(
         }
     };
     let gates = Arc::clone(&context);
-    let passes = controller.run(reconcile, on_error, context).for_each(|result| {
-        if let Err(error) = result {
+    let passes = controller.run(reconcile, on_error, context).for_each(|result| async {
+        match result {
+            Ok(_) => {}
             // The run was deleted between a trigger and its pass.
-            if let controller::Error::ObjectNotFound(run) = &error {
-                gates.gates.leave(&run.name);
-            } else {
-                log(&error);
-            }
+            Err(controller::Error::ObjectNotFound(run)) => gates.gates.leave(&run.name).await,
+            Err(error) => log(&error),
         }
-        std::future::ready(())
     });
     futures::future::join(synced, passes).await;
 }

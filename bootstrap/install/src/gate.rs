@@ -13,11 +13,14 @@ use crate::{
     resource::{ResourceError, Resources},
 };
 
+/// A group, and a kind or resource of it.
+type Kind = (&'static str, &'static str);
+
 /// Kinds that the operator never reads: a Secret that is missing shows in the pods that need it.
-const NEVER_READ: (&str, &str) = ("", "Secret");
+const NEVER_READ: Kind = ("", "Secret");
 
 /// A judgement of the first looks at the second, too.
-const ALSO_READ: &[((&str, &str), (&str, &str))] = &[
+const ALSO_READ: [(Kind, Kind); 4] = [
     (
         ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
         ("discovery.k8s.io", "endpointslices"),
@@ -31,7 +34,7 @@ const ALSO_READ: &[((&str, &str), (&str, &str))] = &[
 ];
 
 /// What a gate over a set of objects needs in the cluster.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct GateManifests {
     /// The ConfigMap of the inventory, and the ClusterRole that lets the operator read its kinds.
     pub objects: Vec<Object>,
@@ -138,14 +141,14 @@ mod tests {
             role.manifest()["metadata"]["labels"]["e2e.kubeflow.org/aggregate-to-operator"],
             Value::from("true")
         );
-        let rule = |group: &str, resource: &str| json!({"apiGroups": [group], "resources": [resource], "verbs": ["list", "watch"]});
+        let reads = |group: &str, resource: &str| json!({"apiGroups": [group], "resources": [resource], "verbs": ["list", "watch"]});
         assert_eq!(
             role.manifest()["rules"],
             json!([
-                rule("", "configmaps"),
-                rule("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
-                rule("apps", "deployments"),
-                rule("discovery.k8s.io", "endpointslices"),
+                reads("", "configmaps"),
+                reads("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
+                reads("apps", "deployments"),
+                reads("discovery.k8s.io", "endpointslices"),
             ])
         );
         assert_eq!(unknown.iter().map(ToString::to_string).collect::<Vec<_>>(), ["Thing kf/a"]);

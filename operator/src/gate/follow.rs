@@ -165,17 +165,13 @@ impl Follower {
             for object in page.items.unwrap_or_default() {
                 rows.extend(object.row(&self.kind).map(|row| (object.key(), row)));
             }
-            match page.metadata.next.filter(|next| !next.is_empty()) {
-                Some(next) => parameters.continue_token = Some(next),
-                None => {
-                    self.failing = None;
-                    self.change::<K>(|table| table.replace(rows));
-                    return Ok(Position {
-                        request,
-                        version: page.metadata.resource_version.unwrap_or_default(),
-                    });
-                }
+            if let Some(next) = page.metadata.next.filter(|next| !next.is_empty()) {
+                parameters.continue_token = Some(next);
+                continue;
             }
+            self.failing = None;
+            self.change::<K>(|table| table.replace(rows));
+            return Ok(Position { request, version: page.metadata.resource_version.unwrap_or_default() });
         }
     }
 

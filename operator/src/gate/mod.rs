@@ -8,7 +8,7 @@ mod spawn;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,7 +19,7 @@ use futures::{
 use kube::Client;
 use operator_core::gate::{Facts, Readiness, Source, Target};
 use tokio::{
-    sync::watch,
+    sync::{Mutex, watch},
     task::AbortHandle,
     time::{Instant, sleep, sleep_until},
 };
@@ -39,10 +39,9 @@ pub struct Gates {
 /// What the gates' tasks work on.
 struct Shared {
     client: Client,
-    facts: Mutex<Facts>,
+    /// Every change of it is told.
+    facts: watch::Sender<Facts>,
     registry: Mutex<Registry>,
-    /// Told after every change of the facts.
-    changes: watch::Sender<()>,
     /// Names of the runs that are to pass again.
     triggers: UnboundedSender<String>,
 }
@@ -90,25 +89,19 @@ impl Gates {
     /// No gate yet.
     pub fn new(client: Client) -> Self {
         let (triggers, triggered) = unbounded();
-        let shared = Shared {
-            client,
-            facts: Mutex::default(),
-            registry: Mutex::default(),
-            changes: watch::Sender::new(()),
-            triggers,
-        };
+        let shared = Shared { client, facts: watch::Sender::default(), registry: Mutex::default(), triggers };
         Self { shared: Arc::new(shared), triggers: Mutex::new(Some(triggered)) }
     }
 
     /// Names of runs whose gate is judged differently than before. It can be taken once.
-    pub fn triggers(&self) -> impl Stream<Item = String> + Send + use<> {
+    pub async fn triggers(&self) -> impl Stream<Item = String> + Send + use<> {
         let (_, nothing) = unbounded();
-        lock(&self.triggers).take().unwrap_or(nothing)
+        self.triggers.lock().await.take().unwrap_or(nothing)
     }
 
     /// How everything under the run's gate stands, and from now on also what changes; `None` while it is not known.
-    pub(crate) fn readiness(&self, run: &str, target: &Target) -> Option<Arc<Readiness>> {
-        let mut registry = lock(&self.shared.registry);
+    pub(crate) async fn readiness(&self, run: &str, target: &Target) -> Option<Arc<Readiness>> {
+        let mut registry = self.shared.registry.lock().await;
         if registry.runs.get(run).is_some_and(|known| **known != *target) {
             // Another run of the same name.
             registry.leave(run);
@@ -129,9 +122,9 @@ impl Gates {
     }
 
     /// The run is over, or gone.
-    pub(crate) fn leave(&self, run: &str) {
-        let unused = lock(&self.shared.registry).leave(run);
-        lock(&self.shared.facts).forget(&unused);
+    pub(crate) async fn leave(&self, run: &str) {
+        let unused = self.shared.registry.lock().await.leave(run);
+        self.shared.forget(&unused);
     }
 }
 
@@ -167,8 +160,8 @@ impl Registry {
 
 impl Shared {
     /// Makes sure that exactly these sources are followed for a gate.
-    fn follow(self: &Arc<Self>, target: &Arc<Target>, sources: &BTreeSet<Source>) {
-        let mut registry = lock(&self.registry);
+    async fn follow(self: &Arc<Self>, target: &Arc<Target>, sources: &BTreeSet<Source>) {
+        let mut registry = self.registry.lock().await;
         // A gate that was closed a moment ago opens nothing any more.
         if !registry.gates.contains_key(target) {
             return;
@@ -181,19 +174,25 @@ impl Shared {
             }
         }
         let unused = registry.only(target, sources);
-        lock(&self.facts).forget(&unused);
+        self.forget(&unused);
+    }
+
+    /// Forgets what nobody follows any more: no gate has to be told.
+    fn forget(&self, unused: &BTreeSet<Source>) {
+        self.facts.send_if_modified(|facts| {
+            facts.forget(unused);
+            false
+        });
     }
 
     /// Changes the facts, and tells the gates if that made a difference.
     fn change(&self, change: impl FnOnce(&mut Facts) -> bool) {
-        if change(&mut lock(&self.facts)) {
-            self.changes.send_replace(());
-        }
+        self.facts.send_if_modified(change);
     }
 
     /// Publishes a judgement, and lets the gate's runs pass.
-    fn publish(&self, target: &Arc<Target>, readiness: &Arc<Readiness>) {
-        let mut registry = lock(&self.registry);
+    async fn publish(&self, target: &Arc<Target>, readiness: &Arc<Readiness>) {
+        let mut registry = self.registry.lock().await;
         let Some(gate) = registry.gates.get_mut(target) else { return };
         gate.readiness = Some(Arc::clone(readiness));
         for run in &gate.runs {
@@ -205,25 +204,24 @@ impl Shared {
 
 /// Judges a gate after every change of what it looks at.
 async fn judge(shared: Arc<Shared>, target: Arc<Target>) {
-    let mut changes = shared.changes.subscribe();
+    let mut changes = shared.facts.subscribe();
     let mut sources = BTreeSet::new();
     let mut seen = None;
     let mut published: Option<(Arc<Readiness>, Instant)> = None;
     loop {
-        changes.mark_unchanged();
         let (wanted, now) = {
-            let facts = lock(&shared.facts);
+            let facts = changes.borrow_and_update();
             let wanted = target.sources(&facts);
             let now = facts.changes(&wanted);
             (wanted, now)
         };
         if wanted != sources {
-            shared.follow(&target, &wanted);
+            shared.follow(&target, &wanted).await;
             (sources, seen) = (wanted, None);
         }
         let mut due = None;
         if seen != Some(now) {
-            let readiness = Readiness::of(&target, &lock(&shared.facts));
+            let readiness = Readiness::of(&target, &shared.facts.borrow());
             match (readiness, &published) {
                 (None, _) => {}
                 (Some(next), Some((last, _))) if next == **last => seen = Some(now),
@@ -236,14 +234,14 @@ async fn judge(shared: Arc<Shared>, target: Arc<Target>) {
                 (Some(next), _) => {
                     seen = Some(now);
                     let next = Arc::new(next);
-                    shared.publish(&target, &next);
+                    shared.publish(&target, &next).await;
                     published = Some((next, Instant::now()));
                 }
             }
         }
         tokio::select! {
-            changed = changes.changed() => {
-                if changed.is_err() {
+            told = changes.changed() => {
+                if told.is_err() {
                     return;
                 }
                 sleep(DEBOUNCE).await;
@@ -251,10 +249,4 @@ async fn judge(shared: Arc<Shared>, target: Arc<Target>) {
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
         }
     }
-}
-
-/// Locks what is only ever held for a moment; a panic in between leaves nothing half-written that the next change would
-/// not put right.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

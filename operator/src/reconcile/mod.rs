@@ -49,7 +49,7 @@ impl Context {
     /// The run is over, or gone: nothing is remembered of it.
     async fn over(&self, run: &str) {
         self.outages.over(run).await;
-        self.gates.leave(run);
+        self.gates.leave(run).await;
     }
 }
 

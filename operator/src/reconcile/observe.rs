@@ -42,7 +42,10 @@ pub struct Seen {
 pub async fn observe(context: &Context, test: &E2ETest, wanted: &Wanted) -> Seen {
     let Seen { observed, problem } = target(context, test, wanted).await;
     // Last, so that it is as new as can be.
-    let gate = wanted.gate.as_ref().and_then(|gate| context.gates.readiness(&test.name_any(), gate));
+    let gate = match &wanted.gate {
+        Some(gate) => context.gates.readiness(&test.name_any(), gate).await,
+        None => None,
+    };
     Seen { observed: Observed { gate, ..observed }, problem }
 }
 
