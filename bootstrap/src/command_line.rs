@@ -91,6 +91,16 @@ pub enum Command {
         #[arg(long, value_name = "VERSION")]
         kubernetes_version: Option<String>,
     },
+    /// Print the inventory that a gate needs to judge any rendered manifests, with the right to read their kinds, for
+    /// `kubectl apply --server-side -f -`.
+    Inventory {
+        /// A rendered file (also .gz, .zst), a folder, or `-` for standard input.
+        #[arg(value_name = "FILE|DIR|-")]
+        from: PathBuf,
+        /// Name of the inventory, which a gate gives as `spec.kubeflow.inventory`.
+        #[arg(long, value_name = "NAME", default_value = crds::gate_inventory::KUBEFLOW)]
+        name: String,
+    },
     /// Write, list and load container images without a registry.
     Image {
         /// What to do.

@@ -38,6 +38,7 @@ fn run(command_line: CommandLine) -> Result<ExitCode, Failure> {
         Command::Up(args) => runtime()?.block_on(command::up::up(&args)),
         Command::Down(args) => command::down::down(&args),
         Command::Assets { kubernetes_version } => command::assets::assets(kubernetes_version.as_deref()),
+        Command::Inventory { from, name } => runtime()?.block_on(command::inventory::inventory(&from, &name)),
         Command::Image { command } => match command {
             ImageCommand::Load { cluster, name, folder } => {
                 command::image::load(&ClusterArgs::named(cluster, name), &folder)

@@ -18,6 +18,7 @@ const OPERATOR: &[(&str, &str)] = &[
     manifest!("manager/deployment.yaml"),
     manifest!("rbac/service_account.yaml"),
     manifest!("rbac/operator_role.yaml"),
+    manifest!("rbac/inventory_role.yaml"),
     manifest!("rbac/events_role.yaml"),
     manifest!("rbac/target_role.yaml"),
     manifest!("rbac/requester_policy.yaml"),

@@ -5,6 +5,7 @@
 pub mod exit_code;
 mod format;
 pub mod frame;
+pub mod gate_inventory;
 pub mod inventory;
 pub mod names;
 pub mod progress;

@@ -42,6 +42,8 @@ pub mod label {
     pub const TEST: &str = "e2e.kubeflow.org/test";
     /// Number of the attempt, from 1.
     pub const ATTEMPT: &str = "e2e.kubeflow.org/attempt";
+    /// Set to `true` on ClusterRoles that let the operator read what a gate looks at.
+    pub const AGGREGATE_TO_OPERATOR: &str = "e2e.kubeflow.org/aggregate-to-operator";
     /// Set to `true` on pods that want the run's PodDefault (tests with `pipelineAccess`).
     pub const PIPELINE_ACCESS: &str = "e2e.kubeflow.org/pipeline-access";
 }

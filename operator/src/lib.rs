@@ -2,8 +2,10 @@
 //!
 //! A pass over one `E2ETest` is observe → decide → act → report; only `reconcile::{observe, act, report}` hold a client.
 
+pub mod backoff;
 pub mod controller;
 pub mod error;
+pub mod gate;
 pub mod health;
 pub mod metrics;
 pub mod reconcile;

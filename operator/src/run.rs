@@ -14,7 +14,9 @@ use tokio::{
 };
 
 use crate::{
-    controller, health,
+    controller,
+    gate::Gates,
+    health,
     metrics::Metrics,
     reconcile::{Context, Followers, Outages, Places, Wake},
     settings::Settings,
@@ -80,6 +82,7 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
         settings: settings.core,
         metrics: Arc::clone(&metrics),
         outages: Outages::default(),
+        gates: Gates::new(client.clone()),
     });
     let (missing, seen) = watch::channel(vec![NO_CRD, NOT_SYNCED]);
     let stop = stop_signal()?;

@@ -8,6 +8,7 @@ pub mod docker;
 pub mod host;
 pub mod installed;
 pub mod objects;
+pub mod operator;
 pub mod program;
 pub mod runs;
 pub mod trials;

@@ -9,6 +9,7 @@
 mod api_server;
 pub mod apply;
 mod found;
+pub mod gate;
 pub mod inventory;
 pub mod namespaces;
 pub mod object;
@@ -19,6 +20,7 @@ pub mod source;
 
 pub use apply::{Applied, AppliedObject, ApplyError, ApplyOptions, Progress};
 pub use found::found;
+pub use gate::{GateManifests, GateManifestsError, gate_manifests};
 pub use inventory::{Before, Claim, Recorded, RecordedError, apply_recorded};
 pub use namespaces::workload_namespaces;
 pub use object::{Identity, Object};

@@ -3,6 +3,7 @@
 pub mod assets;
 pub mod down;
 pub mod image;
+pub mod inventory;
 pub mod up;
 
 use crds::ExitCode;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bootstrap_install::{Before, Claim};
-use crds::{run_event::Stage, v1alpha1::E2ETestSpec};
+use bootstrap_install::{Before, Claim, GateManifests, Object, gate_manifests};
+use crds::{gate_inventory::KUBEFLOW, run_event::Stage, v1alpha1::E2ETestSpec};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client,
@@ -19,10 +19,11 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 /// How long the target namespace may take to appear: as long as Kubeflow itself.
 const TARGET_WITHIN: Duration = Duration::from_mins(45);
 
-/// Applies the operator and waits until it answers.
+/// Applies the operator, with what its gate needs to judge Kubeflow, and waits until it answers.
 pub async fn deploy(
     claim: &Claim,
     operator: Operator,
+    kubeflow: &[Object],
     spec: &E2ETestSpec,
     create_target: bool,
     before: Before,
@@ -40,6 +41,18 @@ pub async fn deploy(
         objects = lasting::operator(client, &image, objects).await?;
     }
     objects.extend(target);
+    if !kubeflow.is_empty() {
+        let gate = gate_manifests(KUBEFLOW, kubeflow);
+        let GateManifests { objects: gate, unknown } =
+            gate.map_err(|error| Failure::infrastructure(error.to_string()))?;
+        for object in unknown {
+            progress.say(
+                Stage::Deploy,
+                format!("{object}: the gate cannot judge it: the set does not bring its CRD"),
+            );
+        }
+        objects.extend(gate);
+    }
     apply(claim, &objects, before, Stage::Deploy, progress).await?;
     target_exists(client, &spec.target_namespace, progress).await?;
     let binding = manifests::target_binding(&spec.target_namespace).map_err(Failure::infrastructure)?;

@@ -147,7 +147,7 @@ async fn forward(
     }
     let create_target = plan.kubeflow == KubeflowSource::None;
     let operator = plan.operator()?;
-    let deploy = deploy::deploy(&claim, operator, &e2etest.spec, create_target, before, &progress);
+    let deploy = deploy::deploy(&claim, operator, &kubeflow, &e2etest.spec, create_target, before, &progress);
     Box::pin(stages.run(Stage::Deploy, deploy)).await?;
     if e2etest.spec.kubeflow.is_none() && (!create_target || created.lasting) {
         progress.say(Stage::Deploy, "the E2ETest has no gate: its tests start without waiting for Kubeflow");

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bootstrap_install::Object;
 use crds::{
+    gate_inventory::KUBEFLOW,
     names,
     v1alpha1::{E2ETest, E2ETestSpec, Gate, Test, ZeroableDuration},
 };
@@ -144,13 +145,12 @@ impl Plan {
     }
 }
 
-/// The gate over every namespace in which Kubeflow runs something.
+/// The gate over everything that is installed.
 fn gate(kubeflow: &[Object]) -> Option<Gate> {
-    let namespaces = bootstrap_install::workload_namespaces(kubeflow);
-    if namespaces.is_empty() {
+    if kubeflow.is_empty() {
         return None;
     }
-    Some(Gate { stable_for: ZeroableDuration(STABLE_FOR.into()), ..Gate::over_namespaces(namespaces) })
+    Some(Gate { stable_for: ZeroableDuration(STABLE_FOR.into()), ..Gate::over_inventory(KUBEFLOW) })
 }
 
 /// Whether the set brings the API by which a pod gets its Pipelines token.

@@ -49,7 +49,7 @@ pub fn decide(test: &E2ETest, observed: &Observed, settings: &Settings, now: Tim
     let mut wakes = vec![end.at, after(now, SAFETY_NET)];
 
     let began = status.tests.iter().any(|entry| entry.attempt > 0);
-    let judged = gate::judge(run.gate.as_ref(), &observed.gate, &status, began, now);
+    let judged = gate::judge(run.gate.as_ref(), observed.gate.as_deref(), &status, began, now);
     wakes.extend(judged.wake);
     record_gate(&mut status, &judged, test.metadata.generation, now);
 

@@ -1,6 +1,9 @@
 //! Facts of one pass: what was read, straight from the API server, and nothing that was concluded from it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crds::{
     progress::Progress,
@@ -13,7 +16,7 @@ use serde_json::Value;
 
 use crate::{
     decide::is_finished,
-    gate::NamespaceFacts,
+    gate::{Readiness, Target},
     names,
     validate::{Program, ValidTest, validate},
 };
@@ -21,8 +24,8 @@ use crate::{
 /// What the world looked like.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
-    /// The gate's namespaces, in the order of [`Wanted::gate`].
-    pub gate: Vec<NamespaceFacts>,
+    /// How everything under [`Wanted::gate`] stands; `None` while that is not known.
+    pub gate: Option<Arc<Readiness>>,
     /// Labels of the target namespace; none where it does not exist or was not asked for.
     pub target_labels: Option<BTreeMap<String, String>>,
     /// The run's PodDefault.
@@ -118,8 +121,8 @@ pub struct Warning {
 /// What [`crate::decide`] needs to be read.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Wanted {
-    /// Namespaces of the gate.
-    pub gate: Vec<String>,
+    /// What the gate looks at.
+    pub gate: Option<Target>,
     /// Where the children are.
     pub target_namespace: String,
     /// Name of the run's PodDefault, where an attempt that is not over needs it; the labels of the target namespace then
@@ -157,7 +160,7 @@ impl Wanted {
             |test: &ValidTest| test.pipeline_access && open.iter().any(|entry| entry.name == test.name);
         let test_of = |entry: &TestStatus| run.tests.iter().find(|test| test.name == entry.name);
         Some(Self {
-            gate: run.gate.as_ref().map(|gate| gate.namespaces.clone()).unwrap_or_default(),
+            gate: run.gate.map(|gate| gate.target),
             pod_default: run.tests.iter().any(needs_access).then(|| names::pod_default(&run.uid)),
             named: open
                 .iter()

@@ -1,7 +1,7 @@
 //! One level-triggered pass over one run: observe → decide → act → report.
 
 pub mod act;
-mod call;
+pub(crate) mod call;
 mod follow;
 pub mod observe;
 mod outage;
@@ -23,6 +23,7 @@ use operator_core::{EventDraft, Observed, Outcome, Requeue, Settings, Wanted, de
 use self::observe::Seen;
 use crate::{
     error::{CallError, Class, ReconcileError},
+    gate::Gates,
     metrics::Metrics,
 };
 
@@ -52,6 +53,8 @@ pub struct Context {
     pub followers: Followers,
     /// Who may start how many tests.
     pub places: Places,
+    /// What the runs' gates look at.
+    pub gates: Gates,
 }
 
 /// Reconciles one run; the controller's entry.
@@ -168,6 +171,7 @@ impl Context {
     async fn forget(&self, run: &str) {
         self.outages.over(run).await;
         self.followers.keep(run, &[]).await;
+        self.gates.leave(run).await;
     }
 }
 

@@ -3,12 +3,11 @@
 use std::{collections::BTreeMap, fmt::Debug};
 
 use crds::{names::label, v1alpha1::E2ETest};
-use futures::future::{join, join_all, try_join, try_join_all, try_join3};
+use futures::future::{try_join, try_join_all, try_join3};
 use jiff::Timestamp;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
-        apps::v1::{DaemonSet, Deployment, StatefulSet},
         batch::v1::Job,
         core::v1::{Event, Namespace, Pod},
     },
@@ -20,7 +19,6 @@ use kube::{
 };
 use operator_core::{
     AttemptFacts, Observed, Unreadable, Wanted,
-    gate::{NamespaceFacts, NamespaceSeen, Workload},
     observed::{NamedPodDefault, PodDefaultFacts, Warning},
     pod_default_resource, runs_in, wants_warnings_of,
 };
@@ -42,11 +40,13 @@ pub struct Seen {
 
 /// Reads all of it. No error ends the pass: timeouts go on, and the status has to say what is wrong.
 pub async fn observe(context: &Context, test: &E2ETest, wanted: &Wanted) -> Seen {
-    let namespaces = join_all(wanted.gate.iter().map(|name| namespace(&context.client, name)));
-    let (namespaces, target) = join(namespaces, target(context, test, wanted)).await;
-    let (gate, problems): (_, Vec<_>) = namespaces.into_iter().unzip();
-    let problem = target.problem.or_else(|| problems.into_iter().flatten().next());
-    Seen { observed: Observed { gate, ..target.observed }, problem }
+    let Seen { observed, problem } = target(context, test, wanted).await;
+    // Last, so that it is as new as can be.
+    let gate = match &wanted.gate {
+        Some(gate) => context.gates.readiness(&test.name_any(), gate).await,
+        None => None,
+    };
+    Seen { observed: Observed { gate, ..observed }, problem }
 }
 
 /// What is in the target namespace, or why it cannot be read.
@@ -80,42 +80,6 @@ async fn target(context: &Context, test: &E2ETest, wanted: &Wanted) -> Seen {
         (Unreadable { why: error.to_string(), since: Some(since) }, Some(error))
     };
     Seen { observed: Observed { unreadable: Some(unreadable), ..Observed::default() }, problem }
-}
-
-/// One namespace of the gate, and the call that failed if it cannot be read.
-async fn namespace(client: &Client, name: &str) -> (NamespaceFacts, Option<CallError>) {
-    let (seen, problem) = match read_namespace(client, name).await {
-        Ok(seen) => (seen, None),
-        Err(error) => (NamespaceSeen::Unreadable(error.to_string()), Some(error)),
-    };
-    (NamespaceFacts { name: name.to_owned(), seen }, problem)
-}
-
-/// The namespace's workloads, and its pods where a workload is not rolled out.
-async fn read_namespace(client: &Client, name: &str) -> Called<NamespaceSeen> {
-    if namespace_labels(client, name).await?.is_none() {
-        return Ok(NamespaceSeen::Missing);
-    }
-    let (mut workloads, (sets, daemons)) = try_join(
-        workloads::<Deployment>(client, name),
-        try_join(workloads::<StatefulSet>(client, name), workloads::<DaemonSet>(client, name)),
-    )
-    .await?;
-    workloads.extend(sets);
-    workloads.extend(daemons);
-    let all_done = workloads.iter().all(|workload| workload.blocked.is_none());
-    let pods = if all_done { Vec::new() } else { list::<Pod>(client, name, ListParams::default()).await? };
-    Ok(NamespaceSeen::Present { workloads, pods })
-}
-
-/// All workloads of one kind.
-async fn workloads<K>(client: &Client, namespace: &str) -> Called<Vec<Workload>>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
-    for<'a> Workload: From<&'a K>,
-{
-    let all = list::<K>(client, namespace, ListParams::default()).await?;
-    Ok(all.iter().map(Workload::from).collect())
 }
 
 /// A namespace's labels; `None` where it does not exist.

@@ -1,6 +1,6 @@
 //! A small world in memory: an API server, the Job controller, a kubelet and a clock, each advanced by hand.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crds::{
     names::{
@@ -12,7 +12,7 @@ use crds::{
     verdict::Verdict,
 };
 use k8s_openapi::{
-    api::{apps::v1::Deployment, batch::v1::Job, core::v1::Pod},
+    api::{batch::v1::Job, core::v1::Pod},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
@@ -20,7 +20,7 @@ use super::support::{at, passed_message, settings, time, yaml};
 use crate::{
     Acted, AttemptFacts, Effect, Observed, Outcome, Plan, Wanted, decide,
     effect::Target,
-    gate::{NamespaceFacts, NamespaceSeen, Workload},
+    gate::{Component, Readiness},
     is_finished, names,
     observed::PodDefaultFacts,
 };
@@ -57,17 +57,14 @@ pub(super) struct World {
     pub(super) writes: usize,
     pod_default: Option<u64>,
     next_uid: u64,
-    /// The gate's one workload, not ready and ready.
-    workloads: [Workload; 2],
 }
 
-/// A Deployment of one replica, of which so many are available.
-fn workload(available: i32) -> Workload {
-    let deployment: Deployment = yaml(&format!(
-        "{{metadata: {{name: web, namespace: kf, generation: 1}}, spec: {{selector: {{}}, template: {{}}}}, \
-         status: {{observedGeneration: 1, replicas: 1, updatedReplicas: 1, availableReplicas: {available}}}}}"
-    ));
-    Workload::from(&deployment)
+/// A gate over one object.
+fn gate(is_ready: bool) -> Readiness {
+    let ready = i32::from(is_ready);
+    let blocking = (!is_ready).then(|| "Deployment kf/web: 0 of 1 replicas are available".to_owned());
+    let component = Component { name: "kf".into(), ready, total: 1, blocking };
+    Readiness { components: vec![component], ready, total: 1, ..Readiness::default() }
 }
 
 impl World {
@@ -84,7 +81,6 @@ impl World {
             writes: 0,
             pod_default: None,
             next_uid: 0,
-            workloads: [0, 1].map(workload),
         }
     }
 
@@ -146,19 +142,13 @@ impl World {
     /// What is read for a pass: the same as the shell reads.
     fn observe(&self) -> Observed {
         let Some(wanted) = Wanted::of(&self.test) else { return Observed::default() };
-        let workload = if self.ready { &self.workloads[1] } else { &self.workloads[0] };
-        let present = NamespaceSeen::Present { workloads: vec![workload.clone()], pods: Vec::new() };
         let facts = |test: &str, job: &str| AttemptFacts {
             job: self.jobs.get(job).cloned(),
             pods: self.pods.values().filter(|pod| label_of(pod, label::TEST) == test).cloned().collect(),
             ..AttemptFacts::default()
         };
         Observed {
-            gate: wanted
-                .gate
-                .iter()
-                .map(|name| NamespaceFacts { name: name.clone(), seen: present.clone() })
-                .collect(),
+            gate: wanted.gate.map(|_| Arc::new(gate(self.ready))),
             target_labels: Some(
                 [(PROFILE_NAMESPACE_LABEL.to_owned(), PROFILE_NAMESPACE_VALUE.to_owned())].into(),
             ),

@@ -15,6 +15,8 @@ use crds::v1alpha1::{
     Resources, Toleration, ZeroableDuration,
 };
 
+use crate::gate::{Over, Pattern, Target};
+
 /// Most characters of all inline sources together: twice as many, and the object grows too large for a client to apply it.
 const MAX_INLINE: usize = 262_144;
 /// Most tests of a run, and most that run at once.
@@ -42,10 +44,7 @@ pub(crate) struct Run {
 /// What must be ready before the first test.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ValidGate {
-    /// Name of the inventory; where there is none, the namespaces are meant.
-    pub(crate) inventory: Option<String>,
-    pub(crate) namespaces: Vec<String>,
-    pub(crate) ignore: Vec<IgnoredObjects>,
+    pub(crate) target: Target,
     pub(crate) timeout: Duration,
     pub(crate) stable_for: Duration,
 }
@@ -215,10 +214,12 @@ fn valid_gate(gate: &Gate, run_timeout: Duration) -> Result<ValidGate, InvalidSp
         check_ignored(&format!("spec.kubeflow.ignore[{position}]"), ignored)?;
     }
     let mut seen = BTreeSet::new();
+    let over = gate.inventory.clone().map_or_else(
+        || Over::Namespaces(gate.namespaces.iter().filter(|name| seen.insert(*name)).cloned().collect()),
+        Over::Inventory,
+    );
     Ok(ValidGate {
-        inventory: gate.inventory.clone(),
-        namespaces: gate.namespaces.iter().filter(|name| seen.insert(*name)).cloned().collect(),
-        ignore: gate.ignore.clone(),
+        target: Target { over, ignore: gate.ignore.iter().map(Pattern::from).collect() },
         timeout: within("spec.kubeflow.timeout", gate.timeout.as_ref(), GATE_TIMEOUT, run_timeout)?,
         stable_for: zeroable("spec.kubeflow.stableFor", &gate.stable_for)?,
     })
