@@ -58,15 +58,17 @@ async fn against(run: Value, answers: Vec<Answer>) -> (Result<Action, ReconcileE
         recorder: Recorder::new(client.clone(), reporter),
         followers: Followers::new(client.clone(), wake.clone()),
         places: Places::new(None, wake),
-        client: client.clone(),
+        gates: Gates::new(client.clone()),
+        client,
         settings: operator_core::Settings::with_image("image"),
         metrics: Arc::new(Metrics::default()),
         outages: Outages::default(),
-        gates: Gates::new(client.clone()),
     });
     let run: DeserializeGuard<E2ETest> = serde_json::from_value(run).unwrap();
     let result = reconcile(Arc::new(run), context).await;
-    (result, server.await.unwrap())
+    // The server ends with its last client: one that is forgotten somewhere would be waited for without an end.
+    let seen = tokio::time::timeout(Duration::from_secs(30), server).await;
+    (result, seen.expect("somebody still holds the client").unwrap())
 }
 
 /// The API server: it answers until its client is gone.
@@ -365,11 +367,11 @@ async fn no_call_is_waited_for_longer_than_ten_seconds() {
         recorder: Recorder::new(client.clone(), reporter),
         followers: Followers::new(client.clone(), wake.clone()),
         places: Places::new(None, wake),
-        client: client.clone(),
+        gates: Gates::new(client.clone()),
+        client,
         settings: operator_core::Settings::with_image("image"),
         metrics: Arc::new(Metrics::default()),
         outages: Outages::default(),
-        gates: Gates::new(client.clone()),
     });
     let run = serde_json::from_value(run(&json!({}), &json!({}))).unwrap();
     let began = tokio::time::Instant::now();

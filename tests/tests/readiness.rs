@@ -86,13 +86,11 @@ async fn becomes(api: &Api<E2ETest>, name: &str, wanted: &str, text: &str) -> E2
             |ready| format!("{} {}", ready.status, ready.reason) == wanted && ready.message.contains(text),
         )
     };
-    match tokio::time::timeout(LIMIT, await_condition(api.clone(), name, is)).await {
-        Ok(run) => run.unwrap().unwrap(),
-        Err(_) => panic!(
-            "{name} did not become {wanted} with {text:?}: {:#?}",
-            api.get_status(name).await.unwrap().status
-        ),
-    }
+    let Ok(run) = tokio::time::timeout(LIMIT, await_condition(api.clone(), name, is)).await else {
+        let status = api.get_status(name).await.unwrap().status;
+        panic!("{name} did not become {wanted} with {text:?}: {status:#?}")
+    };
+    run.unwrap().unwrap()
 }
 
 /// The gate is closed for this reason, and opens once `fixed` is applied.
