@@ -5,8 +5,10 @@
 
 pub mod cluster;
 pub mod docker;
+pub mod faults;
 pub mod host;
 pub mod objects;
 pub mod program;
+pub mod proxy;
 pub mod runs;
 pub mod trials;
