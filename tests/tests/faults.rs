@@ -12,10 +12,11 @@ use e2e_tests::{
         control_plane::Part,
         matrix,
         outcome::Outcome,
+        planted,
         world::{Shared, token},
     },
     proxy::{Fault, Refusal, Rule},
-    trials::{run, runtime, trial},
+    trials::{plain, run, runtime, trial},
 };
 use futures::{FutureExt as _, future::join_all};
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let (runtime, shared) = (runtime(), Shared::new("e2e-faults"));
     let slow = true;
     let trials = vec![
+        plain("a breach of each invariant is noticed", planted::check),
         trial("a run without faults is the same every time", &runtime, &shared, same_every_time),
         trial("an operator that is killed at some of its writes", &runtime, &shared, some_kills),
         trial("some of the operator's calls fail", &runtime, &shared, some_calls),
@@ -45,9 +47,12 @@ fn main() -> ExitCode {
 
 async fn same_every_time(shared: Arc<Shared>) {
     let world = shared.get().await;
-    for outcome in world.outcomes() {
+    matrix::prepare(world, world.outcomes().into_iter()).await;
+    let again = world.outcomes().into_iter().map(|outcome| async move {
+        (outcome, matrix::run(world, Plan::new(outcome, Vec::new())).await)
+    });
+    for (outcome, second) in join_all(again).await {
         let first = matrix::clean(world, outcome).await;
-        let second = matrix::run(world, Plan::new(outcome, Vec::new())).await;
         assert_eq!(first.writes, second.writes, "{outcome}");
         assert_eq!(first.end, second.end, "{outcome}");
         assert_eq!(second.violations, Vec::<String>::new(), "{outcome}");

@@ -1,8 +1,8 @@
 //! Many cases side by side.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, future::join_all, stream};
 
 use super::{
     case::{Case, Finding, Plan},
@@ -29,15 +29,24 @@ pub async fn clean(world: &World, outcome: Outcome) -> Arc<Finding> {
     world.remember_clean(outcome, found)
 }
 
+/// Makes the runs without faults of these outcomes, side by side.
+pub async fn prepare(world: &World, outcomes: impl Iterator<Item = Outcome>) {
+    let names: BTreeMap<String, Outcome> = outcomes.map(|outcome| (outcome.to_string(), outcome)).collect();
+    join_all(names.into_values().map(|outcome| clean(world, outcome))).await;
+}
+
 /// Runs all cases; fails with everything that was wrong in any of them.
 pub async fn run_all(world: &World, plans: Vec<Plan>) {
-    for plan in &plans {
-        clean(world, plan.outcome).await;
-    }
+    prepare(world, plans.iter().map(|plan| plan.outcome)).await;
     let all = plans.len();
     let cases = plans.into_iter().map(|plan| async move {
         let what = plan.describe();
-        (what, run(world, plan).await)
+        let found = run(world, plan).await;
+        if !found.violations.is_empty() {
+            // At once: many more may follow.
+            println!("{what}:\n  {}", found.violations.join("\n  "));
+        }
+        (what, found)
     });
     let findings: Vec<_> = stream::iter(cases).buffer_unordered(SIDE_BY_SIDE).collect().await;
     let wrong: Vec<String> = findings

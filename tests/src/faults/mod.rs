@@ -9,5 +9,6 @@ pub mod matrix;
 pub mod node;
 pub mod operator;
 pub mod outcome;
+pub mod planted;
 pub mod score;
 pub mod world;
