@@ -32,12 +32,18 @@ fn main() -> ExitCode {
         trial("an api server that answers nobody for 5 s", &runtime, &shared, frozen_shortly),
         trial("an api server that is killed and started again", &runtime, &shared, killed_server),
         trial("rights that are taken away and given back", &runtime, &shared, rights_revoked),
-        trial("an operator that is killed at every write", &runtime, &shared, all_kills).with_ignored_flag(slow),
-        trial("every read of the operator fails in every way", &runtime, &shared, all_reads).with_ignored_flag(slow),
-        trial("every write of the operator fails in every way", &runtime, &shared, all_writes).with_ignored_flag(slow),
-        trial("two operators and a kill at every write", &runtime, &shared, two_operators_killed).with_ignored_flag(slow),
-        trial("an api server that answers nobody for 60 s", &runtime, &shared, frozen_long).with_ignored_flag(slow),
-        trial("a token that is replaced, and refused from then on", &runtime, &shared, token_rotates).with_ignored_flag(slow),
+        trial("an operator that is killed at every write", &runtime, &shared, all_kills)
+            .with_ignored_flag(slow),
+        trial("every read of the operator fails in every way", &runtime, &shared, all_reads)
+            .with_ignored_flag(slow),
+        trial("every write of the operator fails in every way", &runtime, &shared, all_writes)
+            .with_ignored_flag(slow),
+        trial("two operators and a kill at every write", &runtime, &shared, two_operators_killed)
+            .with_ignored_flag(slow),
+        trial("an api server that answers nobody for 60 s", &runtime, &shared, frozen_long)
+            .with_ignored_flag(slow),
+        trial("a token that is replaced, and refused from then on", &runtime, &shared, token_rotates)
+            .with_ignored_flag(slow),
     ];
     run(trials, || {
         println!("{}", shared.score());
@@ -48,9 +54,10 @@ fn main() -> ExitCode {
 async fn same_every_time(shared: Arc<Shared>) {
     let world = shared.get().await;
     matrix::prepare(world, world.outcomes().into_iter()).await;
-    let again = world.outcomes().into_iter().map(|outcome| async move {
-        (outcome, matrix::run(world, Plan::new(outcome, Vec::new())).await)
-    });
+    let again = world
+        .outcomes()
+        .into_iter()
+        .map(|outcome| async move { (outcome, matrix::run(world, Plan::new(outcome, Vec::new())).await) });
     for (outcome, second) in join_all(again).await {
         let first = matrix::clean(world, outcome).await;
         assert_eq!(first.writes, second.writes, "{outcome}");
@@ -92,7 +99,10 @@ async fn all_reads(shared: Arc<Shared>) {
     let world = shared.get().await;
     let mut plans = matrix::calls(world, Outcome::Pass, is_read).await;
     let known: Vec<String> = plans.iter().map(|plan| plan.rules[0].site.clone()).collect();
-    plans.extend(matrix::calls(world, Outcome::NotInjected, |site| is_read(site) && !known.contains(&site.to_owned())).await);
+    plans.extend(
+        matrix::calls(world, Outcome::NotInjected, |site| is_read(site) && !known.contains(&site.to_owned()))
+            .await,
+    );
     matrix::run_all(world, plans).await;
 }
 
@@ -101,7 +111,9 @@ async fn all_writes(shared: Arc<Shared>) {
     let mut plans = matrix::calls(world, Outcome::Pass, |site| !is_read(site)).await;
     for outcome in [Outcome::Timeout, Outcome::NotInjected] {
         let known: Vec<String> = plans.iter().map(|plan| plan.rules[0].site.clone()).collect();
-        plans.extend(matrix::calls(world, outcome, |site| !is_read(site) && !known.contains(&site.to_owned())).await);
+        plans.extend(
+            matrix::calls(world, outcome, |site| !is_read(site) && !known.contains(&site.to_owned())).await,
+        );
     }
     matrix::run_all(world, plans).await;
 }
@@ -112,7 +124,8 @@ fn is_read(site: &str) -> bool {
 
 async fn two_operators(shared: Arc<Shared>) {
     let world = shared.get().await;
-    let plans = world.outcomes().into_iter().map(|outcome| Plan { operators: 2, ..Plan::new(outcome, Vec::new()) });
+    let plans =
+        world.outcomes().into_iter().map(|outcome| Plan { operators: 2, ..Plan::new(outcome, Vec::new()) });
     matrix::run_all(world, plans.collect()).await;
 }
 
@@ -141,7 +154,13 @@ async fn outage(shared: Arc<Shared>, away: fn(&Part), lasting: Duration, back: f
     let mut cases = Vec::new();
     for outcome in [Outcome::Pass, Outcome::Fail, Outcome::Delete] {
         matrix::clean(world, outcome).await;
-        cases.push(Case::prepare(world, Plan { within: lasting + Duration::from_secs(15), ..Plan::new(outcome, Vec::new()) }).await);
+        cases.push(
+            Case::prepare(
+                world,
+                Plan { within: lasting + Duration::from_secs(15), ..Plan::new(outcome, Vec::new()) },
+            )
+            .await,
+        );
     }
     let all = &cases;
     let away_and_back = async {

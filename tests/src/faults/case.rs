@@ -106,10 +106,13 @@ impl<'a> Case<'a> {
 
     /// Runs it, with `meanwhile` beside it, which returns when its own fault ended.
     pub async fn run(&self, meanwhile: impl Future<Output = Option<Instant>>) -> Finding {
-        let mut operators: Vec<Operator> = (0..self.plan.operators).map(|_| Operator::start(&self.access)).collect();
+        let mut operators: Vec<Operator> =
+            (0..self.plan.operators).map(|_| Operator::start(&self.access)).collect();
         self.proxy.set_victim(operators[0].pid());
         let began = Instant::now();
-        self.world.create("/apis/e2e.kubeflow.org/v1alpha1/e2etests", self.plan.outcome.e2etest(&self.name, "4s")).await;
+        self.world
+            .create("/apis/e2e.kubeflow.org/v1alpha1/e2etests", self.plan.outcome.e2etest(&self.name, "4s"))
+            .await;
         let mut restarted = None;
         let (mut wrong, own) = {
             let both = async {
@@ -144,7 +147,7 @@ impl<'a> Case<'a> {
             *restarted = Some(operator.started);
             self.proxy.set_victim(operator.pid());
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Plays the world's part until the run is over.
@@ -160,8 +163,15 @@ impl<'a> Case<'a> {
         self.until("the run to be over", over).await?;
         if self.plan.outcome == Outcome::Delete {
             let gone = |history: &History| {
-                let left = ["Job", "Pod", "PodDefault"].iter().map(|kind| history.objects(kind, &self.name).len()).sum::<usize>();
-                let maps = history.objects("ConfigMap", &self.name).iter().filter(|map| map.labels().contains_key(label::RUN)).count();
+                let left = ["Job", "Pod", "PodDefault"]
+                    .iter()
+                    .map(|kind| history.objects(kind, &self.name).len())
+                    .sum::<usize>();
+                let maps = history
+                    .objects("ConfigMap", &self.name)
+                    .iter()
+                    .filter(|map| map.labels().contains_key(label::RUN))
+                    .count();
                 (left + maps == 0).then_some(())
             };
             self.until("the children of the deleted run to go", gone).await?;
@@ -171,7 +181,9 @@ impl<'a> Case<'a> {
 
     /// Plays the pod's part up to its end, if that is by itself.
     async fn play_pod(&self) -> Result<Step<()>, String> {
-        let pod = |history: &History, _: &Value| history.objects("Pod", &self.name).into_iter().next().map(|pod| pod.name_any());
+        let pod = |history: &History, _: &Value| {
+            history.objects("Pod", &self.name).into_iter().next().map(|pod| pod.name_any())
+        };
         let Step::Reached(pod) = self.reach("a pod", pod).await? else { return Ok(Step::Over) };
         let (node, name) = (&self.world.node, self.name.as_str());
         // Each step waits until the operator has said what it makes of the one before, so that a run without faults is the
@@ -180,14 +192,20 @@ impl<'a> Case<'a> {
             let message = test["message"].as_str().unwrap_or_default().to_owned();
             (test["job"].is_object() && !message.starts_with("waiting for the Job's pod")).then_some(message)
         };
-        let Step::Reached(before) = self.reach("the pod to be seen", seen).await? else { return Ok(Step::Over) };
+        let Step::Reached(before) = self.reach("the pod to be seen", seen).await? else {
+            return Ok(Step::Over);
+        };
         self.tell(|| node.bind(name, &pod)).await?;
         self.tell(|| node.starting(name, &pod)).await?;
         let started = |_: &History, test: &Value| (test["message"] != before.as_str()).then_some(());
-        let Step::Reached(()) = self.reach("the pod's start to be seen", started).await? else { return Ok(Step::Over) };
+        let Step::Reached(()) = self.reach("the pod's start to be seen", started).await? else {
+            return Ok(Step::Over);
+        };
         self.tell(|| node.running(name, &pod)).await?;
         let running = |_: &History, test: &Value| test["message"].is_null().then_some(());
-        let Step::Reached(()) = self.reach("the running pod to be seen", running).await? else { return Ok(Step::Over) };
+        let Step::Reached(()) = self.reach("the running pod to be seen", running).await? else {
+            return Ok(Step::Over);
+        };
         match self.plan.outcome {
             Outcome::Pass => self.tell(|| node.ended(name, &pod, true)).await?,
             Outcome::Fail => self.tell(|| node.ended(name, &pod, false)).await?,
@@ -198,20 +216,29 @@ impl<'a> Case<'a> {
 
     /// Has the node say something. A pod that is gone cannot be told of: then the run says why. An API server that is away
     /// is waited for, as a kubelet does.
-    async fn tell<F: Future<Output = kube::Result<()>>>(&self, mut say: impl FnMut() -> F) -> Result<(), String> {
+    async fn tell<F: Future<Output = kube::Result<()>>>(
+        &self,
+        mut say: impl FnMut() -> F,
+    ) -> Result<(), String> {
         let deadline = Instant::now() + self.plan.within + PATIENCE;
         loop {
             match say().await {
                 Ok(()) => return Ok(()),
                 Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return Ok(()),
-                Err(error) if Instant::now() > deadline => return Err(format!("the stand-in of the node: {error}")),
+                Err(error) if Instant::now() > deadline => {
+                    return Err(format!("the stand-in of the node: {error}"));
+                }
                 Err(_) => tokio::time::sleep(QUIET).await,
             }
         }
     }
 
     /// Waits until something can be seen of the run's test.
-    async fn reach<T>(&self, what: &str, look: impl Fn(&History, &Value) -> Option<T>) -> Result<Step<T>, String> {
+    async fn reach<T>(
+        &self,
+        what: &str,
+        look: impl Fn(&History, &Value) -> Option<T>,
+    ) -> Result<Step<T>, String> {
         self.until(what, |history| {
             if self.is_over(history) {
                 return Some(Step::Over);
@@ -235,7 +262,9 @@ impl<'a> Case<'a> {
 
     /// Whether the run is finished, or gone.
     fn is_over(&self, history: &History) -> bool {
-        let of_run = |change: &super::history::Change| change.kind == "E2ETest" && change.object.name_any() == self.name;
+        let of_run = |change: &super::history::Change| {
+            change.kind == "E2ETest" && change.object.name_any() == self.name
+        };
         match history.object("E2ETest", "", &self.name) {
             Some(run) => condition(&run.data, "Finished")["status"] == "True",
             None => !history.changes(of_run).is_empty(),
@@ -267,7 +296,9 @@ impl<'a> Case<'a> {
         if tokio::time::timeout(PATIENCE, killed.wait_for(|count| *count >= kills)).await.is_err() {
             return Err("the run never came to the write at which its operator is killed".to_owned());
         }
-        let watching = |entries: &[Entry]| entries.iter().filter(|entry| entry.call.site() == "watch e2etests everywhere").count() > kills;
+        let watching = |entries: &[Entry]| {
+            entries.iter().filter(|entry| entry.call.site() == "watch e2etests everywhere").count() > kills
+        };
         let deadline = Instant::now() + PATIENCE;
         let mut before = usize::MAX;
         loop {
@@ -294,15 +325,19 @@ impl<'a> Case<'a> {
         let clean = world.known_clean(plan.outcome);
         let counts = clean.as_ref().map(|clean| count(&clean.writes)).unwrap_or_default();
         let over = changes.iter().find(|change| {
-            change.kind == "E2ETest" && (change.deleted || condition(&change.object.data, "Finished")["status"] == "True")
+            change.kind == "E2ETest"
+                && (change.deleted || condition(&change.object.data, "Finished")["status"] == "True")
         });
         let recovery = over.zip(fault_ended).map(|(over, ended)| {
             let due = if plan.outcome == Outcome::Timeout { began + TIMEOUT } else { began };
             over.at.saturating_duration_since(ended.max(due))
         });
-        let lasting = fault_ended.map_or(0, |ended| usize::try_from(ended.saturating_duration_since(began).as_secs()).unwrap());
-        let longest = entries.iter().filter(|entry| entry.call.verb != "watch").max_by_key(|entry| entry.took);
-        let longest = longest.map_or((Duration::ZERO, String::new()), |entry| (entry.took, entry.call.to_string()));
+        let lasting = fault_ended
+            .map_or(0, |ended| usize::try_from(ended.saturating_duration_since(began).as_secs()).unwrap());
+        let longest =
+            entries.iter().filter(|entry| entry.call.verb != "watch").max_by_key(|entry| entry.took);
+        let longest =
+            longest.map_or((Duration::ZERO, String::new()), |entry| (entry.took, entry.call.to_string()));
         if longest.0 > LONGEST_CALL {
             wrong.push(format!("{} took {:?}", longest.1, longest.0));
         }
@@ -310,9 +345,18 @@ impl<'a> Case<'a> {
             wrong.push(format!("it took {recovery:?} from the end of the fault to the end of the run"));
         }
         let run = world.history.object("E2ETest", "", name);
-        let end = run.map_or(Value::Null, |run| json!([condition(&run.data, "Succeeded")["reason"], run.data["status"]["tests"][0]["state"]]));
+        let end = run.map_or(Value::Null, |run| {
+            json!([condition(&run.data, "Succeeded")["reason"], run.data["status"]["tests"][0]["state"]])
+        });
         wrong.extend(self.unexpected_end(&end).map(|what| format!("I-6 {what}")));
-        let evidence = Evidence { run: name, outcome: plan.outcome, changes, journal: &entries, clean: &counts, lasting };
+        let evidence = Evidence {
+            run: name,
+            outcome: plan.outcome,
+            changes,
+            journal: &entries,
+            clean: &counts,
+            lasting,
+        };
         if clean.is_some() || plan.rules.is_empty() {
             wrong.extend(evidence.violations());
         }
@@ -340,7 +384,9 @@ impl<'a> Case<'a> {
         let reason = end[0].as_str();
         let right = match self.plan.outcome.verdict() {
             None => end.is_null(),
-            Some((_, wanted)) => reason.is_some_and(|reason| reason == wanted || self.plan.also.contains(&reason)),
+            Some((_, wanted)) => {
+                reason.is_some_and(|reason| reason == wanted || self.plan.also.contains(&reason))
+            }
         };
         (!right).then(|| format!("it ended as {end}, and the world says {}", self.plan.outcome))
     }

@@ -24,12 +24,15 @@ impl Part {
     /// The living process of that cluster and component.
     pub fn find(cluster: &str, component: &str) -> Self {
         let marks = [format!("KFE2E_PROCESS_OF={cluster}"), format!("KFE2E_COMPONENT={component}")];
-        let numbers = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+        let numbers = fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
         let marked = |pid: &i32| {
             let environment = words(&format!("/proc/{pid}/environ"));
             marks.iter().all(|mark| environment.iter().any(|word| word == mark.as_str()))
         };
-        let pid = numbers.into_iter().find(marked).unwrap_or_else(|| panic!("no {component} of cluster {cluster}"));
+        let pid =
+            numbers.into_iter().find(marked).unwrap_or_else(|| panic!("no {component} of cluster {cluster}"));
         let split = |pair: OsString| {
             let text = pair.into_string().unwrap();
             let (key, value) = text.split_once('=').unwrap();
@@ -72,5 +75,9 @@ impl Part {
 /// Words that end with a zero byte.
 fn words(path: &str) -> Vec<OsString> {
     let bytes = fs::read(path).unwrap_or_default();
-    bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(|word| OsString::from_vec(word.to_vec())).collect()
+    bytes
+        .split(|byte| *byte == 0)
+        .filter(|word| !word.is_empty())
+        .map(|word| OsString::from_vec(word.to_vec()))
+        .collect()
 }

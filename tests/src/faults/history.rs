@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -74,16 +74,14 @@ struct Records {
 /// The changes of one API server since its start.
 pub struct History {
     client: Client,
-    records: Arc<Mutex<Records>>,
-    heard: watch::Receiver<usize>,
+    records: Arc<watch::Sender<Records>>,
     _followers: JoinSet<()>,
 }
 
 impl History {
     /// Follows all kinds from now on.
     pub async fn begin(client: Client) -> Self {
-        let records = Arc::<Mutex<Records>>::default();
-        let (tell, heard) = watch::channel(0);
+        let records = Arc::new(watch::Sender::new(Records::default()));
         let mut followers = JoinSet::new();
         for kind in KINDS {
             let api = Api::<DynamicObject>::all_with(client.clone(), &resource(kind));
@@ -94,33 +92,33 @@ impl History {
             for object in all.items {
                 record(&records, Change { kind, deleted: false, object, at: Instant::now() });
             }
-            followers.spawn(follow(kind, api, from, Arc::clone(&records), tell.clone()));
+            followers.spawn(follow(kind, api, from, Arc::clone(&records)));
         }
-        Self { client, records, heard, _followers: followers }
+        Self { client, records, _followers: followers }
     }
 
     /// The object as it was last heard of; `None` where it is gone or never was.
     pub fn object(&self, kind: &'static str, namespace: &str, name: &str) -> Option<DynamicObject> {
         let key = (kind, namespace.to_owned(), name.to_owned());
-        locked(&self.records).live.get(&key).map(|change| change.object.clone())
+        self.records.borrow().live.get(&key).map(|change| change.object.clone())
     }
 
     /// All objects of a kind in a namespace.
     pub fn objects(&self, kind: &'static str, namespace: &str) -> Vec<DynamicObject> {
         let from = (kind, namespace.to_owned(), String::new());
-        let records = locked(&self.records);
+        let records = self.records.borrow();
         let all = records.live.range(from..).take_while(|(key, _)| key.0 == kind && key.1 == namespace);
         all.map(|(_, change)| change.object.clone()).collect()
     }
 
     /// All changes that `wanted` selects, in the order in which they were heard of.
     pub fn changes(&self, wanted: impl Fn(&Change) -> bool) -> Vec<Arc<Change>> {
-        locked(&self.records).changes.iter().filter(|change| wanted(change)).cloned().collect()
+        self.records.borrow().changes.iter().filter(|change| wanted(change)).cloned().collect()
     }
 
     /// What was missed, if anything was.
     pub fn gap(&self) -> Option<String> {
-        locked(&self.records).gap.clone()
+        self.records.borrow().gap.clone()
     }
 
     /// Waits until `look` finds something; an error with what was awaited after `limit`.
@@ -130,10 +128,10 @@ impl History {
         limit: Duration,
         mut look: impl FnMut(&Self) -> Option<T>,
     ) -> Result<T, String> {
-        let mut heard = self.heard.clone();
+        let mut heard = self.records.subscribe();
         let search = async {
             loop {
-                heard.borrow_and_update();
+                heard.mark_unchanged();
                 if let Some(found) = look(self) {
                     return found;
                 }
@@ -165,7 +163,8 @@ impl History {
                     history.objects(kind, namespace)
                 };
                 let known: BTreeMap<String, u64> = known.iter().map(version).collect();
-                let newer = |(name, version): (&String, &u64)| known.get(name).is_some_and(|it| it >= version);
+                let newer =
+                    |(name, version): (&String, &u64)| known.get(name).is_some_and(|it| it >= version);
                 want.iter().all(newer).then_some(())
             })
             .await?;
@@ -184,8 +183,7 @@ async fn follow(
     kind: &'static str,
     api: Api<DynamicObject>,
     mut from: String,
-    records: Arc<Mutex<Records>>,
-    tell: watch::Sender<usize>,
+    records: Arc<watch::Sender<Records>>,
 ) {
     loop {
         let parameters = WatchParams::default().timeout(290);
@@ -200,14 +198,13 @@ async fn follow(
                         continue;
                     }
                     WatchEvent::Error(status) => {
-                        locked(&records).gap = Some(format!("{kind}: {}", status.message));
-                        tell.send_modify(|heard| *heard += 1);
+                        let gap = format!("{kind}: {}", status.message);
+                        records.send_modify(|records| records.gap = Some(gap));
                         return;
                     }
                 };
                 from = object.resource_version().unwrap();
                 record(&records, Change { kind, deleted, object, at: Instant::now() });
-                tell.send_modify(|heard| *heard += 1);
             }
         }
         // The API server may be stopped: that it comes back has no event.
@@ -215,20 +212,17 @@ async fn follow(
     }
 }
 
-fn record(records: &Mutex<Records>, change: Change) {
+/// Adds a change, and wakes who waits for one.
+fn record(records: &watch::Sender<Records>, change: Change) {
     let change = Arc::new(change);
     let object = &change.object;
     let key = (change.kind, object.namespace().unwrap_or_default(), object.name_any());
-    let mut records = locked(records);
-    if change.deleted {
-        records.live.remove(&key);
-    } else {
-        records.live.insert(key, Arc::clone(&change));
-    }
-    records.changes.push(change);
-}
-
-/// A lock; a task that panicked while it held one has failed its trial already.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    records.send_modify(|records| {
+        if change.deleted {
+            records.live.remove(&key);
+        } else {
+            records.live.insert(key, Arc::clone(&change));
+        }
+        records.changes.push(change);
+    });
 }

@@ -12,10 +12,7 @@ use crds::{
 use kube::ResourceExt as _;
 use serde_json::Value;
 
-use super::{
-    history::Change,
-    outcome::Outcome,
-};
+use super::{history::Change, outcome::Outcome};
 use crate::proxy::Entry;
 
 /// Writes to one object that a fault may cost beyond those of a run without one.
@@ -76,8 +73,14 @@ impl Evidence<'_> {
                 pods.entry(owner.uid.clone()).or_default().extend(change.object.uid());
             }
         }
-        let twice = jobs.iter().filter(|(_, uids)| uids.len() > 1).map(|(of, uids)| format!("{of:?} has {} Jobs", uids.len()));
-        let pods = pods.iter().filter(|(_, uids)| uids.len() > 1).map(|(job, uids)| format!("Job {job} has {} pods", uids.len()));
+        let twice = jobs
+            .iter()
+            .filter(|(_, uids)| uids.len() > 1)
+            .map(|(of, uids)| format!("{of:?} has {} Jobs", uids.len()));
+        let pods = pods
+            .iter()
+            .filter(|(_, uids)| uids.len() > 1)
+            .map(|(job, uids)| format!("Job {job} has {} pods", uids.len()));
         twice.chain(pods).collect()
     }
 
@@ -99,13 +102,18 @@ impl Evidence<'_> {
                 let uid = test["job"]["uid"].as_str().unwrap_or_default();
                 let before = |other: &&Arc<Change>| other.version() < change.version();
                 let complete = self.of_kind("Job").filter(before).any(|job| {
-                    job.object.uid().as_deref() == Some(uid) && condition(&job.object.data, "Complete")["status"] == "True"
+                    job.object.uid().as_deref() == Some(uid)
+                        && condition(&job.object.data, "Complete")["status"] == "True"
                 });
                 let says_so = self.of_kind("Pod").filter(before).any(|pod| {
-                    pod.object.owner_references().iter().any(|owner| owner.uid == uid) && said_passed(&pod.object.data)
+                    pod.object.owner_references().iter().any(|owner| owner.uid == uid)
+                        && said_passed(&pod.object.data)
                 });
                 if !complete || !says_so {
-                    found.push(format!("test {} succeeded with Job {uid}: complete {complete}, passed {says_so}", test["name"]));
+                    found.push(format!(
+                        "test {} succeeded with Job {uid}: complete {complete}, passed {says_so}",
+                        test["name"]
+                    ));
                 }
             }
         }
@@ -133,7 +141,8 @@ impl Evidence<'_> {
 
     /// I-4: every child is owned by the run, and nothing waits for a finalizer of it.
     fn no_orphans(&self) -> Vec<String> {
-        let runs: BTreeSet<String> = self.of_kind("E2ETest").filter_map(|change| change.object.uid()).collect();
+        let runs: BTreeSet<String> =
+            self.of_kind("E2ETest").filter_map(|change| change.object.uid()).collect();
         let mut found = Vec::new();
         for change in self.changes.iter().filter(|change| !change.deleted) {
             let (object, place) = (&change.object, format!("{} {}", change.kind, change.object.name_any()));
@@ -142,7 +151,10 @@ impl Evidence<'_> {
             }
             let ours = object.labels().get(label::MANAGED_BY).is_some_and(|by| by == label::MANAGED_BY_VALUE);
             if ours && matches!(change.kind, "Job" | "ConfigMap" | "PodDefault") {
-                let owned = object.owner_references().iter().any(|owner| owner.controller == Some(true) && runs.contains(&owner.uid));
+                let owned = object
+                    .owner_references()
+                    .iter()
+                    .any(|owner| owner.controller == Some(true) && runs.contains(&owner.uid));
                 if !owned {
                     found.push(format!("{place} is owned by {:?}", object.owner_references()));
                 }
@@ -156,7 +168,8 @@ impl Evidence<'_> {
         let strays = self.changes.iter().filter(|change| {
             change.kind != "E2ETest" && change.object.namespace().as_deref() != Some(self.run)
         });
-        let strays = strays.map(|change| format!("{} {} is elsewhere", change.kind, change.object.name_any()));
+        let strays =
+            strays.map(|change| format!("{} {} is elsewhere", change.kind, change.object.name_any()));
         let allowed = |entry: &&Entry| {
             let call = &entry.call;
             match (call.verb, call.resource.as_str(), call.namespace.as_deref()) {
@@ -176,9 +189,12 @@ impl Evidence<'_> {
     fn no_storm(&self) -> Vec<String> {
         let mut counts = BTreeMap::<_, usize>::new();
         for entry in self.journal.iter().filter(|entry| entry.call.is_write()) {
-            *counts.entry((entry.call.site(), entry.call.namespace.clone(), entry.call.name.clone())).or_default() += 1;
+            *counts
+                .entry((entry.call.site(), entry.call.namespace.clone(), entry.call.name.clone()))
+                .or_default() += 1;
         }
-        let most = |site: &str| self.clean.get(site).copied().unwrap_or_default() + EXTRA_WRITES + self.lasting;
+        let most =
+            |site: &str| self.clean.get(site).copied().unwrap_or_default() + EXTRA_WRITES + self.lasting;
         let storms = counts.iter().filter(|((site, ..), count)| **count > most(site));
         storms.map(|((site, _, name), count)| format!("{count} times {site} {name:?}")).collect()
     }
@@ -195,5 +211,6 @@ fn said_passed(data: &Value) -> bool {
     let containers = data["status"]["containerStatuses"].as_array();
     let test = containers.into_iter().flatten().find(|container| container["name"] == TEST_CONTAINER);
     let message = test.and_then(|test| test["state"]["terminated"]["message"].as_str());
-    message.is_some_and(|message| Verdict::from_termination_message(message).is_ok_and(|verdict| verdict.passed))
+    message
+        .is_some_and(|message| Verdict::from_termination_message(message).is_ok_and(|verdict| verdict.passed))
 }

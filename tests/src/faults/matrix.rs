@@ -61,7 +61,8 @@ pub async fn run_all(world: &World, plans: Vec<Plan>) {
 pub async fn kills(world: &World, outcome: Outcome) -> Vec<Plan> {
     let writes = clean(world, outcome).await.writes.clone();
     let each = |(site, number): (String, usize)| {
-        Moment::ALL.map(|moment| Plan::new(outcome, vec![Rule::new(site.clone(), number, 1, Fault::Kill(moment))]))
+        Moment::ALL
+            .map(|moment| Plan::new(outcome, vec![Rule::new(site.clone(), number, 1, Fault::Kill(moment))]))
     };
     writes.into_iter().flat_map(each).collect()
 }
@@ -71,7 +72,9 @@ pub async fn calls(world: &World, outcome: Outcome, wanted: impl Fn(&str) -> boo
     let sites = clean(world, outcome).await.sites.clone();
     let mut plans = Vec::new();
     for site in sites.iter().filter(|site| wanted(site)) {
-        let mut add = |times: usize, fault: Fault| plans.push(excused(outcome, Rule::new(site.clone(), 1, times, fault)));
+        let mut add = |times: usize, fault: Fault| {
+            plans.push(excused(outcome, Rule::new(site.clone(), 1, times, fault)));
+        };
         for fault in [Fault::Drop, Fault::LoseAnswer, Fault::Delay(Duration::from_millis(500))] {
             add(1, fault);
         }
@@ -83,7 +86,9 @@ pub async fn calls(world: &World, outcome: Outcome, wanted: impl Fn(&str) -> boo
             }
         }
         if site.starts_with("watch ") {
-            for fault in [Fault::Cut(0), Fault::Cut(1), Fault::Repeat, Fault::Late(Duration::from_millis(300))] {
+            for fault in
+                [Fault::Cut(0), Fault::Cut(1), Fault::Repeat, Fault::Late(Duration::from_millis(300))]
+            {
                 add(usize::MAX / 2, fault);
             }
         } else if !site.ends_with(" everywhere") {
@@ -102,7 +107,10 @@ pub async fn calls(world: &World, outcome: Outcome, wanted: impl Fn(&str) -> boo
 /// A plan that knows what the API server's own words excuse.
 fn excused(outcome: Outcome, rule: Rule) -> Plan {
     let mut plan = Plan::new(outcome, vec![rule.clone()]);
-    let (child, read) = (["patch configmaps", "patch poddefaults", "create jobs"].contains(&rule.site.as_str()), rule.site.starts_with("get "));
+    let (child, read) = (
+        ["patch configmaps", "patch poddefaults", "create jobs"].contains(&rule.site.as_str()),
+        rule.site.starts_with("get "),
+    );
     match rule.fault {
         // What can never be granted ends a test when it is said of a child, and is asked for less often otherwise.
         Fault::Answer(Refusal { code: 400 | 422, .. }) if child => plan.also = &["InfrastructureError"],

@@ -48,14 +48,16 @@ impl StandIn {
             "apiVersion": "v1", "kind": "Binding", "metadata": { "name": name },
             "target": { "apiVersion": "v1", "kind": "Node", "name": NODE },
         });
-        let answer = self.pods(namespace).create_subresource("binding", name, &PostParams::default(), &binding).await;
+        let answer =
+            self.pods(namespace).create_subresource("binding", name, &PostParams::default(), &binding).await;
         answer.map(|_: Value| ())
     }
 
     /// Its images are pulled.
     pub async fn starting(&self, namespace: &str, name: &str) -> kube::Result<()> {
         let state = json!({ "waiting": { "reason": "ContainerCreating" } });
-        self.say(namespace, name, json!({ "phase": "Pending", "containerStatuses": [container(state)] })).await
+        self.say(namespace, name, json!({ "phase": "Pending", "containerStatuses": [container(state)] }))
+            .await
     }
 
     /// Its test runs.
@@ -134,7 +136,8 @@ fn over(phase: &str, reason: Option<&str>, code: i32, verdict: &Verdict) -> Valu
         "exitCode": code, "reason": if code == 0 { "Completed" } else { "Error" }, "startedAt": now(), "finishedAt": now(),
         "message": verdict.to_termination_message().unwrap(),
     });
-    let mut status = json!({ "phase": phase, "containerStatuses": [container(json!({ "terminated": terminated }))] });
+    let mut status =
+        json!({ "phase": phase, "containerStatuses": [container(json!({ "terminated": terminated }))] });
     if let Some(reason) = reason {
         status["reason"] = json!(reason);
         status["message"] = json!("Pod was active on the node longer than the specified deadline");

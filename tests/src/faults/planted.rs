@@ -36,14 +36,22 @@ const BREACHES: [(&str, &str, Plant); 13] = [
     ("I-1", "a second pod for a Job", |facts| facts.again(1, "/metadata/uid", json!("other"))),
     ("I-2", "a pass that the world did not say", |facts| facts.outcome = Outcome::Fail),
     ("I-2", "a pass of an earlier generation", |facts| facts.set(2, "/metadata/generation", json!(2))),
-    ("I-2", "a pass without a complete Job", |facts| facts.set(0, "/status/conditions/0/status", json!("False"))),
-    ("I-2", "a pass before the Job was complete", |facts| facts.set(0, "/metadata/resourceVersion", json!("9"))),
+    ("I-2", "a pass without a complete Job", |facts| {
+        facts.set(0, "/status/conditions/0/status", json!("False"));
+    }),
+    ("I-2", "a pass before the Job was complete", |facts| {
+        facts.set(0, "/metadata/resourceVersion", json!("9"));
+    }),
     ("I-2", "a pass without the runner's word", |facts| facts.set(1, "/status/containerStatuses", json!([]))),
-    ("I-3", "a verdict that changes", |facts| facts.again(2, "/status/conditions/1/reason", json!("TestsFailed"))),
+    ("I-3", "a verdict that changes", |facts| {
+        facts.again(2, "/status/conditions/1/reason", json!("TestsFailed"));
+    }),
     ("I-4", "a child without an owner", |facts| facts.set(0, "/metadata/ownerReferences", json!([]))),
     ("I-4", "a finalizer", |facts| facts.set(2, "/metadata/finalizers", json!(["e2e.kubeflow.org/any"]))),
     ("I-5", "a child elsewhere", |facts| facts.set(0, "/metadata/namespace", json!("default"))),
-    ("I-5", "a write elsewhere", |facts| facts.calls.push((Method::PATCH, "/api/v1/namespaces/other/configmaps/any"))),
+    ("I-5", "a write elsewhere", |facts| {
+        facts.calls.push((Method::PATCH, "/api/v1/namespaces/other/configmaps/any"));
+    }),
     ("I-7", "a storm of writes", |facts| {
         facts.calls.extend(vec![(Method::PATCH, "/apis/e2e.kubeflow.org/v1alpha1/e2etests/run/status"); 12]);
     }),

@@ -4,28 +4,37 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use crds::{names::{OPERATOR, SYSTEM_NAMESPACE, TARGET_ROLE_BINDING}, v1alpha1::E2ETest};
+use crds::{
+    names::{OPERATOR, SYSTEM_NAMESPACE, TARGET_ROLE_BINDING},
+    v1alpha1::E2ETest,
+};
 use k8s_openapi::{
     api::{authorization::v1::SubjectAccessReview, rbac::v1::RoleBinding},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
-    Api, Client, Config, CustomResourceExt as _, ResourceExt as _,
+    Api, Client, Config, CustomResourceExt, ResourceExt,
     api::{DeleteParams, PostParams},
     config::{AuthInfo, KubeConfigOptions, Kubeconfig},
     runtime::{conditions::is_crd_established, wait::await_condition},
 };
 use serde_json::{Value, json};
 
-use super::{case::Finding, history::History, node::StandIn, outcome::{GATE, Outcome}, score::Score};
+use super::{
+    case::Finding,
+    history::History,
+    node::StandIn,
+    outcome::{GATE, Outcome},
+    score::Score,
+};
 use crate::cluster::{self, Cluster, eventually};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 /// How long a small thing may take on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
@@ -47,7 +56,7 @@ pub struct World {
     /// Sums over the cases.
     pub score: Arc<Score>,
     /// Runs without faults, by outcome.
-    clean: Mutex<BTreeMap<String, Arc<Finding>>>,
+    clean: watch::Sender<BTreeMap<String, Arc<Finding>>>,
     cases: AtomicUsize,
 }
 
@@ -77,7 +86,7 @@ impl World {
             upstream: anonymous(&cluster.kubeconfig).await,
             can_cancel,
             score,
-            clean: Mutex::default(),
+            clean: watch::Sender::default(),
             cases: AtomicUsize::new(0),
             cluster,
         };
@@ -92,14 +101,14 @@ impl World {
 
     /// The run without faults of that outcome, if it was run already.
     pub fn known_clean(&self, outcome: Outcome) -> Option<Arc<Finding>> {
-        self.clean.lock().unwrap_or_else(PoisonError::into_inner).get(&outcome.to_string()).cloned()
+        self.clean.borrow().get(&outcome.to_string()).cloned()
     }
 
     /// Keeps a run without faults.
     pub fn remember_clean(&self, outcome: Outcome, found: Finding) -> Arc<Finding> {
         let found = Arc::new(found);
-        let mut all = self.clean.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(all.entry(outcome.to_string()).or_insert(found))
+        self.clean.send_modify(|all| drop(all.insert(outcome.to_string(), Arc::clone(&found))));
+        found
     }
 
     /// The outcomes that the API serves.
@@ -111,7 +120,11 @@ impl World {
     pub async fn make_namespace(&self, name: &str) {
         let core = format!("/api/v1/namespaces/{name}");
         self.create("/api/v1/namespaces", object("v1", "Namespace", name, json!({}))).await;
-        self.create(&format!("{core}/serviceaccounts"), object("v1", "ServiceAccount", "default-editor", json!({}))).await;
+        self.create(
+            &format!("{core}/serviceaccounts"),
+            object("v1", "ServiceAccount", "default-editor", json!({})),
+        )
+        .await;
         self.let_in(name).await;
     }
 
@@ -143,7 +156,7 @@ impl World {
         let deployment = object("apps/v1", "Deployment", "any", json!({ "spec": deployment }));
         let deployments = format!("/apis/apps/v1/namespaces/{GATE}/deployments");
         self.create(&deployments, deployment).await;
-        let pod = |history: &History| history.objects("Pod", GATE).first().map(|pod| pod.name_any());
+        let pod = |history: &History| history.objects("Pod", GATE).first().map(ResourceExt::name_any);
         let pod = self.history.until("the Deployment's pod", SOON, pod).await.unwrap();
         self.node.bind(GATE, &pod).await.unwrap();
         self.node.running(GATE, &pod).await.unwrap();
@@ -174,7 +187,10 @@ impl World {
     pub async fn await_server(&self) {
         let ready = || async {
             let request = hyper::Request::get("/readyz").body(Vec::new()).unwrap();
-            tokio::time::timeout(Duration::from_secs(1), self.cluster.client.request_text(request)).await.ok()?.ok()
+            tokio::time::timeout(Duration::from_secs(1), self.cluster.client.request_text(request))
+                .await
+                .ok()?
+                .ok()
         };
         eventually("the API server to be ready", SOON, ready).await;
     }
@@ -183,7 +199,12 @@ impl World {
     pub async fn create(&self, collection: &str, object: Value) {
         let request = hyper::Request::post(collection).header("content-type", "application/json");
         let request = request.body(object.to_string().into_bytes()).unwrap();
-        let _: Value = self.cluster.client.request(request).await.unwrap_or_else(|error| panic!("{collection}: {error}"));
+        let _: Value = self
+            .cluster
+            .client
+            .request(request)
+            .await
+            .unwrap_or_else(|error| panic!("{collection}: {error}"));
     }
 }
 
@@ -198,17 +219,24 @@ fn object(version: &str, kind: &str, name: &str, more: Value) -> Value {
 pub struct Shared {
     name: &'static str,
     world: OnceCell<World>,
+    asked: OnceCell<()>,
     score: Arc<Score>,
 }
 
 impl Shared {
     /// A world whose cluster has this name, not made yet.
     pub fn new(name: &'static str) -> Arc<Self> {
-        Arc::new(Self { name, world: OnceCell::new(), score: Arc::default() })
+        Arc::new(Self { name, world: OnceCell::new(), asked: OnceCell::new(), score: Arc::default() })
     }
 
     /// The world.
     pub async fn get(&self) -> &World {
+        let first = self.asked.set(()).is_ok();
+        // Trying again for every trial would hide the first failure behind many slow ones.
+        assert!(
+            first || self.world.initialized(),
+            "the shared world could not be made: see the first failure"
+        );
         self.world.get_or_init(|| World::make(self.name, Arc::clone(&self.score))).await
     }
 
@@ -217,9 +245,11 @@ impl Shared {
         Arc::clone(&self.score)
     }
 
-    /// Removes the cluster, also one that was made only half.
+    /// Removes the cluster if a trial asked for it, also one that was made only half.
     pub fn remove(&self) {
-        cluster::down(self.name).expect(0);
+        if self.asked.initialized() {
+            cluster::down(self.name).expect(0);
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Every call that the operator made, for call counts and for the invariants about writes.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
+
+use tokio::sync::watch;
 
 use super::Call;
 
@@ -24,12 +26,12 @@ pub struct Entry {
 
 /// The calls of one case, in the order in which they ended.
 #[derive(Clone, Debug, Default)]
-pub struct Journal(Arc<Mutex<Vec<Entry>>>);
+pub struct Journal(Arc<watch::Sender<Vec<Entry>>>);
 
 impl Journal {
     /// What there is so far.
     pub fn entries(&self) -> Vec<Entry> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.borrow().clone()
     }
 
     /// A call begins; it is written down when the guard is dropped, also where nobody waits for its answer any more.
@@ -49,6 +51,6 @@ pub struct Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.entry.took = self.entry.at.elapsed();
-        self.journal.0.lock().unwrap_or_else(PoisonError::into_inner).push(self.entry.clone());
+        self.journal.0.send_modify(|entries| entries.push(self.entry.clone()));
     }
 }

@@ -15,7 +15,7 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -91,13 +91,20 @@ struct State {
     upstream: Client,
     view: String,
     journal: Journal,
-    script: Mutex<Script>,
-    lists: Mutex<HashMap<(String, Option<HeaderValue>), Bytes>>,
-    only_token: Mutex<Option<String>>,
-    victim: Mutex<Option<Pid>>,
-    doomed: AtomicBool,
     killed: watch::Sender<usize>,
-    last_fault: Mutex<Option<Instant>>,
+    /// Whether the next call is the operator's last.
+    doomed: AtomicBool,
+    changing: watch::Sender<Changing>,
+}
+
+/// What changes while a case runs.
+#[derive(Default)]
+struct Changing {
+    script: Script,
+    lists: HashMap<(String, Option<HeaderValue>), Bytes>,
+    only_token: Option<String>,
+    victim: Option<Pid>,
+    last_fault: Option<Instant>,
 }
 
 impl Proxy {
@@ -117,13 +124,9 @@ impl Proxy {
             upstream,
             view: view.replace('=', "%3D").replace('/', "%2F"),
             journal: journal.clone(),
-            script: Mutex::default(),
-            lists: Mutex::default(),
-            only_token: Mutex::default(),
-            victim: Mutex::default(),
+            killed: watch::Sender::new(0),
             doomed: AtomicBool::new(false),
-            killed: watch::channel(0).0,
-            last_fault: Mutex::default(),
+            changing: watch::Sender::default(),
         });
         Self {
             address: listener.local_addr().unwrap(),
@@ -136,12 +139,12 @@ impl Proxy {
 
     /// Goes by these rules from now on; calls are counted from here.
     pub fn follow(&self, rules: Vec<Rule>) {
-        *locked(&self.state.script) = Script::new(rules);
+        self.state.changing.send_modify(|changing| changing.script = Script::new(rules));
     }
 
     /// The process that a rule may kill.
     pub fn set_victim(&self, pid: Pid) {
-        *locked(&self.state.victim) = Some(pid);
+        self.state.changing.send_modify(|changing| changing.victim = Some(pid));
         self.state.doomed.store(false, Ordering::SeqCst);
     }
 
@@ -152,17 +155,18 @@ impl Proxy {
 
     /// Kills nobody any more: the process is about to be waited for, and its number free for another.
     pub fn spare(&self) {
-        *locked(&self.state.victim) = None;
+        self.state.changing.send_modify(|changing| changing.victim = None);
     }
 
     /// Takes no token but this one from now on.
     pub fn accept_only(&self, token: &str) {
-        *locked(&self.state.only_token) = Some(format!("Bearer {token}"));
+        let only = Some(format!("Bearer {token}"));
+        self.state.changing.send_modify(|changing| changing.only_token = only);
     }
 
     /// When the last fault happened, if any did.
     pub fn last_fault(&self) -> Option<Instant> {
-        *locked(&self.state.last_fault)
+        self.state.changing.borrow().last_fault
     }
 }
 
@@ -201,22 +205,37 @@ impl State {
         if self.doomed.load(Ordering::SeqCst) {
             return Err(self.kill());
         }
-        let known = locked(&self.only_token).clone();
-        let fault = if known.is_some_and(|known| parts.headers.get(AUTHORIZATION).is_none_or(|it| *it != known)) {
-            Some(Fault::Answer(Refusal::UNAUTHORIZED))
-        } else {
-            locked(&self.script).next(&call.site())
-        };
+        let fault = self.fault_of(&call, parts.headers.get(AUTHORIZATION));
         if let Some(fault) = &fault {
             open.entry.fault = Some(fault.to_string());
-            *locked(&self.last_fault) = Some(Instant::now());
+            self.note_fault();
         }
         let result = self.carry_out(&call, parts, body, fault.as_ref()).await;
         if fault.is_some() {
-            *locked(&self.last_fault) = Some(Instant::now());
+            self.note_fault();
         }
         open.entry.status = result.as_ref().ok().map(|answer| answer.status().as_u16());
         result
+    }
+
+    /// What becomes of a call, which is counted.
+    fn fault_of(&self, call: &Call, token: Option<&HeaderValue>) -> Option<Fault> {
+        let mut fault = None;
+        self.changing.send_modify(|changing| {
+            let refused =
+                changing.only_token.as_ref().is_some_and(|only| token.is_none_or(|token| token != only));
+            fault = if refused {
+                Some(Fault::Answer(Refusal::UNAUTHORIZED))
+            } else {
+                changing.script.next(&call.site())
+            };
+        });
+        fault
+    }
+
+    /// A fault begins, or ends.
+    fn note_fault(&self) {
+        self.changing.send_modify(|changing| changing.last_fault = Some(Instant::now()));
     }
 
     /// Serves a call, or does to it what the fault says.
@@ -234,7 +253,7 @@ impl State {
             Some(Fault::Answer(refusal)) => return Ok(refuse(refusal, call)),
             Some(Fault::Kill(Moment::Before)) => return Err(self.kill()),
             Some(Fault::Older) => {
-                if let Some(older) = locked(&self.lists).get(&list).cloned() {
+                if let Some(older) = self.changing.borrow().lists.get(&list).cloned() {
                     return Ok(json(StatusCode::OK, older));
                 }
             }
@@ -242,13 +261,15 @@ impl State {
             Some(Fault::Delay(wait)) => tokio::time::sleep(*wait).await,
             _ => {}
         }
-        let answer = self.upstream.send(self.passed_on(call, parts, body)?).await.map_err(Refused::because)?;
+        let answer =
+            self.upstream.send(self.passed_on(call, parts, body)?).await.map_err(Refused::because)?;
         let (mut head, body) = answer.into_parts();
         if call.verb == "watch" {
             let body = match fault {
                 Some(fault) => {
                     let events = stream::disturbed(Box::pin(body.into_data_stream()), fault);
-                    StreamBody::new(futures::StreamExt::map(events, |line| line.map(Frame::data))).boxed_unsync()
+                    StreamBody::new(futures::StreamExt::map(events, |line| line.map(Frame::data)))
+                        .boxed_unsync()
                 }
                 None => body.map_err(Refused::because).boxed_unsync(),
             };
@@ -262,7 +283,9 @@ impl State {
             _ => {}
         }
         if call.verb == "list" && head.status == StatusCode::OK {
-            locked(&self.lists).entry(list).or_insert_with(|| body.clone());
+            self.changing.send_modify(|changing| {
+                changing.lists.entry(list).or_insert_with(|| body.clone());
+            });
         }
         head.headers.remove(CONTENT_LENGTH);
         Ok(Response::from_parts(head, whole(body)))
@@ -273,7 +296,9 @@ impl State {
         let mut uri = parts.uri;
         if call.resource == "e2etests" && call.is_wide() {
             let query = uri.query().unwrap_or_default();
-            uri = format!("{}?{query}&labelSelector={}", uri.path(), self.view).parse::<Uri>().map_err(Refused::because)?;
+            uri = format!("{}?{query}&labelSelector={}", uri.path(), self.view)
+                .parse::<Uri>()
+                .map_err(Refused::because)?;
         }
         let mut request = Request::new(Body::from(body.to_vec()));
         *request.method_mut() = parts.method;
@@ -286,7 +311,9 @@ impl State {
     /// Kills the operator.
     fn kill(&self) -> Refused {
         self.doomed.store(false, Ordering::SeqCst);
-        if let Some(pid) = locked(&self.victim).take() {
+        let mut victim = None;
+        self.changing.send_modify(|changing| victim = changing.victim.take());
+        if let Some(pid) = victim {
             // Whoever waits for the process keeps its number from being given to another.
             kill(pid, Signal::SIGKILL).unwrap();
             self.killed.send_modify(|kills| *kills += 1);
@@ -325,11 +352,6 @@ fn json(status: StatusCode, body: Bytes) -> Response<Answer> {
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
-}
-
-/// A lock; a task that panicked while it held one has failed its trial already.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A body that is there at once.

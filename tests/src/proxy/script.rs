@@ -140,7 +140,9 @@ impl Script {
     pub fn next(&mut self, site: &str) -> Option<Fault> {
         let nth = self.calls.entry(site.to_owned()).or_default();
         *nth += 1;
-        let applies = |rule: &&Rule| rule.site == site && (rule.from..rule.from.saturating_add(rule.times)).contains(nth);
+        let applies = |rule: &&Rule| {
+            rule.site == site && (rule.from..rule.from.saturating_add(rule.times)).contains(nth)
+        };
         self.rules.iter().find(applies).map(|rule| rule.fault.clone())
     }
 }

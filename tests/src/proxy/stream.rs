@@ -8,7 +8,10 @@ use hyper::body::Bytes;
 use super::{Fault, Refused};
 
 /// The events of a watch with a fault. Each item is one line.
-pub fn disturbed<S, E>(chunks: S, fault: &Fault) -> impl Stream<Item = Result<Bytes, Refused>> + Send + use<S, E>
+pub fn disturbed<S, E>(
+    chunks: S,
+    fault: &Fault,
+) -> impl Stream<Item = Result<Bytes, Refused>> + Send + use<S, E>
 where
     S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
     E: fmt::Display + Send,
@@ -22,7 +25,11 @@ where
     let numbered = lines(chunks).enumerate();
     numbered.flat_map(move |(index, line)| {
         let line = line.and_then(|line| {
-            if index < limit { Ok(Bytes::from(line.repeat(copies))) } else { Err(Refused::because("the watch was cut")) }
+            if index < limit {
+                Ok(Bytes::from(line.repeat(copies)))
+            } else {
+                Err(Refused::because("the watch was cut"))
+            }
         });
         stream::once(async move {
             // The fault itself: news that come late.
