@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures::{StreamExt as _, future::join_all, stream};
 
 use super::{
-    case::{Case, Finding, Plan},
+    case::{Case, Plan},
+    judge::Finding,
     outcome::Outcome,
     world::World,
 };

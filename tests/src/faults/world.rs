@@ -27,8 +27,8 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::{
-    case::Finding,
     history::History,
+    judge::Finding,
     node::StandIn,
     outcome::{GATE, Outcome},
     score::Score,
