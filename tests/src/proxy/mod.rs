@@ -5,6 +5,7 @@
 //! authorization are the API server's. Only the operator's view of `E2ETest`s is narrowed to those of one case, so that
 //! many cases with an operator each share one API server.
 
+mod answer;
 mod call;
 mod journal;
 mod script;
@@ -12,7 +13,6 @@ mod stream;
 
 use std::{
     collections::HashMap,
-    fmt,
     net::SocketAddr,
     sync::{
         Arc,
@@ -21,11 +21,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt as _, StreamBody};
 use hyper::{
     Request, Response, StatusCode, Uri,
     body::{Bytes, Frame, Incoming},
-    header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderValue},
     http::request::Parts,
     server::conn::http1,
     service::service_fn,
@@ -44,32 +44,13 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+use self::answer::{Answer, json, refuse, whole};
 pub use self::{
+    answer::Refused,
     call::Call,
     journal::{Entry, Journal},
     script::{Fault, Moment, Refusal, Rule, Script},
 };
-
-/// Why a call gets no answer, or a watch its end.
-#[derive(Debug)]
-pub struct Refused(String);
-
-impl fmt::Display for Refused {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Refused {}
-
-impl Refused {
-    fn because(why: impl fmt::Display) -> Self {
-        Self(why.to_string())
-    }
-}
-
-/// A body that is sent to the operator.
-type Answer = UnsyncBoxBody<Bytes, Refused>;
 
 /// How long an operator that was answered may stay silent before it is killed: there may be no next call.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -333,28 +314,4 @@ impl State {
             }
         });
     }
-}
-
-/// The answer that says no.
-fn refuse(refusal: &Refusal, call: &Call) -> Response<Answer> {
-    let status = StatusCode::from_u16(refusal.code).unwrap();
-    let body = refusal.body(&call.resource, call.name.as_deref()).to_string();
-    let mut answer = json(status, body.into());
-    if let Some(seconds) = refusal.retry_after {
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    answer
-}
-
-/// An answer of JSON.
-fn json(status: StatusCode, body: Bytes) -> Response<Answer> {
-    let mut answer = Response::new(whole(body));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer
-}
-
-/// A body that is there at once.
-fn whole(body: Bytes) -> Answer {
-    Full::new(body).map_err(Refused::because).boxed_unsync()
 }
