@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 use super::{
     judge::Finding,
     operator::{Access, Operator},
@@ -13,7 +15,7 @@ use crate::proxy::{Entry, Fault, Proxy, Rule};
 /// How long the world waits for anything, on a busy machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// The timeout of a run that is to run out of it.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(4);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long nothing must happen before a case is over.
 pub(super) const QUIET: Duration = Duration::from_millis(200);
 /// A case to run.
@@ -25,8 +27,8 @@ pub struct Plan {
     pub rules: Vec<Rule>,
     /// Operators side by side.
     pub operators: usize,
-    /// How long the run may take from the end of the last fault: an order of magnitude more than it should, so that only
-    /// a wait that is wrong fails it, and no busy machine.
+    /// How long the world may wait for the operator once the last fault is over: several times what it should, so that
+    /// only a wait that is wrong fails it, and no busy machine.
     pub within: Duration,
     /// Verdicts that are right besides the outcome's own: where the API server itself says that there is no way on.
     pub also: &'static [&'static str],
@@ -56,6 +58,8 @@ pub struct Case<'a> {
     /// How the operator gets there.
     pub access: Access,
     pub(super) plan: Plan,
+    /// When the world waited for the operator, from and to.
+    pub(super) waits: watch::Sender<Vec<(Instant, Instant)>>,
 }
 
 impl<'a> Case<'a> {
@@ -66,7 +70,7 @@ impl<'a> Case<'a> {
         let proxy = Proxy::start(world.upstream.clone(), &format!("case={name}")).await;
         proxy.follow(plan.rules.clone());
         let access = Access::new(&proxy, &world.token);
-        Self { world, name, proxy, access, plan }
+        Self { world, name, proxy, access, plan, waits: watch::Sender::default() }
     }
 
     /// Runs it, with `meanwhile` beside it, which returns when its own fault ended.
@@ -76,7 +80,10 @@ impl<'a> Case<'a> {
         self.proxy.set_victim(operators[0].pid());
         let began = Instant::now();
         self.world
-            .create("/apis/e2e.kubeflow.org/v1alpha1/e2etests", self.plan.outcome.e2etest(&self.name, "4s"))
+            .create(
+                "/apis/e2e.kubeflow.org/v1alpha1/e2etests",
+                self.plan.outcome.e2etest(&self.name, &format!("{}s", TIMEOUT.as_secs())),
+            )
             .await;
         let mut restarted = None;
         let (mut wrong, own) = {

@@ -35,7 +35,7 @@ impl Case<'_> {
             }
         }
         let over = |history: &History| (self.is_over(history)).then_some(());
-        self.until("the run to be over", over).await?;
+        self.awaited("the run to be over", over).await?;
         if self.plan.outcome == Outcome::Delete {
             let gone = |history: &History| {
                 let left = ["Job", "Pod", "PodDefault"]
@@ -56,10 +56,12 @@ impl Case<'_> {
 
     /// Plays the pod's part up to its end, if that is by itself.
     async fn play_pod(&self) -> Result<Step<()>, String> {
+        let job = |history: &History, _: &Value| history.objects("Job", &self.name).into_iter().next();
+        let Step::Reached(_) = self.reach("a Job", job).await? else { return Ok(Step::Over) };
         let pod = |history: &History, _: &Value| {
             history.objects("Pod", &self.name).into_iter().next().map(|pod| pod.name_any())
         };
-        let Step::Reached(pod) = self.reach("a pod", pod).await? else { return Ok(Step::Over) };
+        let Step::Reached(pod) = self.reach_unmeasured("a pod", pod).await? else { return Ok(Step::Over) };
         let (node, name) = (&self.world.node, self.name.as_str());
         // Each step waits until the operator has said what it makes of the one before, so that a run without faults is the
         // same every time.
@@ -108,20 +110,39 @@ impl Case<'_> {
         }
     }
 
-    /// Waits until something can be seen of the run's test.
+    /// Waits until the operator has done something about the run's test.
     async fn reach<T>(
         &self,
         what: &str,
         look: impl Fn(&History, &Value) -> Option<T>,
     ) -> Result<Step<T>, String> {
-        self.until(what, |history| {
-            if self.is_over(history) {
-                return Some(Step::Over);
-            }
-            let run = history.object("E2ETest", "", &self.name)?;
-            look(history, &run.data["status"]["tests"][0]).map(Step::Reached)
-        })
-        .await
+        self.awaited(what, |history| self.step(history, &look)).await
+    }
+
+    /// Waits until Kubernetes has.
+    async fn reach_unmeasured<T>(
+        &self,
+        what: &str,
+        look: impl Fn(&History, &Value) -> Option<T>,
+    ) -> Result<Step<T>, String> {
+        self.until(what, |history| self.step(history, &look)).await
+    }
+
+    /// What can be seen of the run's test.
+    fn step<T>(&self, history: &History, look: impl Fn(&History, &Value) -> Option<T>) -> Option<Step<T>> {
+        if self.is_over(history) {
+            return Some(Step::Over);
+        }
+        let run = history.object("E2ETest", "", &self.name)?;
+        look(history, &run.data["status"]["tests"][0]).map(Step::Reached)
+    }
+
+    /// Waits for the operator, and writes down for how long.
+    async fn awaited<T>(&self, what: &str, look: impl FnMut(&History) -> Option<T>) -> Result<T, String> {
+        let from = Instant::now();
+        let found = self.until(what, look).await;
+        self.waits.send_modify(|waits| waits.push((from, Instant::now())));
+        found
     }
 
     async fn until<T>(&self, what: &str, look: impl FnMut(&History) -> Option<T>) -> Result<T, String> {
@@ -132,7 +153,7 @@ impl Case<'_> {
     pub async fn await_job(&self) {
         let recorded = |_: &History, test: &Value| test["job"].is_object().then_some(());
         // A run that never gets so far fails for its own reasons.
-        let _ = self.reach("the Job to be recorded", recorded).await;
+        let _ = self.reach_unmeasured("the Job to be recorded", recorded).await;
     }
 
     /// Whether the run is finished, or gone.
