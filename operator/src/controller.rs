@@ -30,8 +30,9 @@ use crate::{
 
 /// Runs that are looked at side by side at most.
 const CONCURRENCY: u16 = 64;
-/// How long a watch that broke waits before it is opened again, at most.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
+/// How long watches that broke wait before the next of them is opened again, at most. All of them take turns, and an API
+/// server that comes back refuses each of them twice: while it learns of roles, and for versions that it has forgotten.
+const LONGEST_BACKOFF: Duration = Duration::from_millis(100);
 /// How long it waits the first time.
 const SHORTEST_BACKOFF: Duration = Duration::from_millis(50);
 
@@ -159,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn watches_come_back_within_a_second() {
+    fn watches_come_back_soon() {
         let mut backoff = Doubling::default();
         assert_eq!(backoff.next(), Some(SHORTEST_BACKOFF));
         assert!((0..20).all(|_| backoff.next().is_some_and(|wait| wait <= LONGEST_BACKOFF)));
