@@ -68,7 +68,6 @@ type Key = (&'static str, String, String);
 struct Records {
     changes: Vec<Arc<Change>>,
     live: BTreeMap<Key, Arc<Change>>,
-    gap: Option<String>,
 }
 
 /// The changes of one API server since its start.
@@ -114,11 +113,6 @@ impl History {
     /// All changes that `wanted` selects, in the order in which they were heard of.
     pub fn changes(&self, wanted: impl Fn(&Change) -> bool) -> Vec<Arc<Change>> {
         self.records.borrow().changes.iter().filter(|change| wanted(change)).cloned().collect()
-    }
-
-    /// What was missed, if anything was.
-    pub fn gap(&self) -> Option<String> {
-        self.records.borrow().gap.clone()
     }
 
     /// Waits until `look` finds something; an error with what was awaited after `limit`.
@@ -197,10 +191,9 @@ async fn follow(
                         from = mark.metadata.resource_version;
                         continue;
                     }
-                    WatchEvent::Error(status) => {
-                        let gap = format!("{kind}: {}", status.message);
-                        records.send_modify(|records| records.gap = Some(gap));
-                        return;
+                    WatchEvent::Error(_) => {
+                        from = relist(kind, &api, &records).await.unwrap_or(from);
+                        break;
                     }
                 };
                 from = object.resource_version().unwrap();
@@ -210,6 +203,35 @@ async fn follow(
         // The API server may be stopped: that it comes back has no event.
         tokio::time::sleep(ASK_AGAIN).await;
     }
+}
+
+/// An API server that starts again has forgotten old versions: what is there now is then the next change. While it was
+/// away nobody could change anything.
+async fn relist(
+    kind: &'static str,
+    api: &Api<DynamicObject>,
+    records: &watch::Sender<Records>,
+) -> Option<String> {
+    let all = api.list(&ListParams::default()).await.ok()?;
+    let known: Vec<Arc<Change>> = {
+        let records = records.borrow();
+        records.live.values().filter(|change| change.kind == kind).cloned().collect()
+    };
+    let gone = |change: &&Arc<Change>| !all.items.iter().any(|object| object.uid() == change.object.uid());
+    for change in known.iter().filter(gone) {
+        let object = change.object.clone();
+        record(records, Change { kind, deleted: true, object, at: Instant::now() });
+    }
+    let new = |object: &&DynamicObject| {
+        let version = object.resource_version();
+        !known
+            .iter()
+            .any(|change| change.object.uid() == object.uid() && change.object.resource_version() == version)
+    };
+    for object in all.items.iter().filter(new).cloned() {
+        record(records, Change { kind, deleted: false, object, at: Instant::now() });
+    }
+    all.metadata.resource_version
 }
 
 /// Adds a change, and wakes who waits for one.

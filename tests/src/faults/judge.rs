@@ -40,7 +40,6 @@ impl Case<'_> {
     ) -> Finding {
         let Self { world, name, plan, .. } = self;
         wrong.extend(world.history.catch_up(name, name, PATIENCE).await.err());
-        wrong.extend(world.history.gap());
         let changes = world.history.changes(|change| is_of(change, name));
         let entries = self.proxy.journal.entries();
         let clean = world.known_clean(plan.outcome);
