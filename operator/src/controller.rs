@@ -48,7 +48,7 @@ pub async fn run(
         watcher::Config::default().labels(&format!("{}={}", label::MANAGED_BY, label::MANAGED_BY_VALUE));
     let controller = controller
         .with_config(Config::default().concurrency(CONCURRENCY))
-        .trigger_backoff(Doubling::default())
+        .trigger_backoff(Doubling::of_all_watches())
         .graceful_shutdown_on(stop)
         .watches(all::<Job>(&client), ours.clone(), |job| run_of(&job))
         .watches(all::<Pod>(&client), ours, |pod| run_of(&pod))

@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn follow<K: Followed>(shared: Arc<Shared>, source: Source) {
     let kind = source.kind();
     let mut follower =
-        Follower { shared, source, kind, position: None, backoff: Doubling::default(), failing: None };
+        Follower { shared, source, kind, position: None, backoff: Doubling::of_one_watch(), failing: None };
     loop {
         let Err(trouble) = follower.go_on::<K>().await;
         follower.tell::<K>(trouble);
@@ -114,7 +114,7 @@ impl Follower {
             let watched = self.watch::<K>(&mut position).await;
             let lasted = began.elapsed() >= LASTING;
             if lasted {
-                self.backoff = Doubling::default();
+                self.backoff = Doubling::of_one_watch();
             }
             if !matches!(watched, Err(Trouble::Expired | Trouble::NotServed)) {
                 self.position = Some(position);
