@@ -1,14 +1,12 @@
 //! A small API server for tests: objects by path, with UIDs, versions, preconditions and finalizers as the real one has
 //! them.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use http::{Request, Response};
 use kube::{Client, client::Body};
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
 
 /// The last part of the paths that are lists.
 const PLURALS: [&str; 12] = [
@@ -83,8 +81,9 @@ impl ApiServer {
 
     /// What the inventory says.
     pub(crate) fn inventory(&self) -> Option<crds::inventory::Inventory> {
-        let map = self.get(INVENTORY)?;
-        Some(crds::inventory::Inventory::parse(map["data"]["inventory.json"].as_str().unwrap()).unwrap())
+        let parse =
+            |map: Value| crds::inventory::Inventory::parse(map["data"]["inventory.json"].as_str().unwrap());
+        self.get(INVENTORY).map(|map| parse(map).unwrap())
     }
 
     /// How many objects a list has at most.
@@ -98,7 +97,8 @@ impl ApiServer {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        // Nobody holds it across an await, and a test has one thread.
+        self.0.try_lock().unwrap()
     }
 }
 

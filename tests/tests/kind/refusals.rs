@@ -81,7 +81,7 @@ fn removals(world: &World, state: &Path) {
     fs::write(&docker, answers).unwrap();
     fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).unwrap();
     let facts = serde_json::json!({"schemaVersion": 2, "engine": {"runtime": "docker", "variables": {}},
-        "mark": "0", "complete": true, "nodes": 1, "image": null, "networkIsOurs": false});
+        "mark": "0", "invocations": [], "complete": true, "nodes": 1, "image": null, "networkIsOurs": false});
     fs::write(&record, facts.to_string()).unwrap();
     let mut command = Command::new(kfe2e());
     command.args(["down", "--name", "e2e-damaged"]).env("XDG_STATE_HOME", state).env("PATH", state);

@@ -125,9 +125,9 @@ async fn a_crd_stays_for_an_instance_that_somebody_else_controls() {
     // One page and more of instances that go with their owner, which is ours; and one that is not.
     server.page(2);
     for name in ["a", "b", "c"] {
-        let mut owned = there("x.example.com/v1", "Foo", Some("theirs"), name);
-        owned["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "controller", "uid": "controller", "controller": true}]);
-        server.put(&format!("/apis/x.example.com/v1/namespaces/theirs/foos/{name}"), owned);
+        let mut instance = there("x.example.com/v1", "Foo", Some("theirs"), name);
+        instance["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "controller", "uid": "controller", "controller": true}]);
+        server.put(&format!("/apis/x.example.com/v1/namespaces/theirs/foos/{name}"), instance);
     }
     let mut theirs = there("x.example.com/v1", "Foo", Some("theirs"), "owned");
     theirs["metadata"]["ownerReferences"] =
