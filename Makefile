@@ -77,8 +77,9 @@ packages: ## Install what the machine lacks: Debian or Ubuntu packages, the stat
 	@tests/packages.sh $(TARGET)
 
 .PHONY: manifests
-manifests: ## Generate manifests/crd from the types
+manifests: ## Generate manifests/crd and docs/reference from the types
 	$(CARGO) run --quiet --target $(TARGET) --package crds --example crdgen > manifests/crd/e2etests.e2e.kubeflow.org.yaml
+	$(CARGO) run --quiet --target $(TARGET) --package crds --example reference > docs/reference/e2etest.md
 
 .PHONY: bench
 bench: build ## Timings against a peer or a floor in the same run; BENCH="--churn 600" lets the operator's memory be watched for longer

@@ -1,26 +1,72 @@
 //! The command line of `kfe2e`.
 
-use std::path::{Path, PathBuf};
+mod which_cluster;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crds::v1alpha1::PositiveDuration;
 
-use crate::{
-    cluster::{ClusterKind, ClusterSettings, ExistingArgs, KindArgs, Microk8sArgs, Picked, pick},
-    progress::Output,
-};
+use self::which_cluster::DEFAULT_NAME;
+pub use self::which_cluster::{ClusterArgs, NewClusterArgs};
+use crate::{cluster::ClusterKind, manifests, progress::Output};
 
 /// Image of tests that name none: the notebook server image of Kubeflow 1.10, which has Python, Jupyter and kfp.
 const DEFAULT_TEST_IMAGE: &str = "ghcr.io/kubeflow/kubeflow/notebook-servers/jupyter-scipy:v1.10.0";
 
+const EXAMPLES: &str = "\
+Exit codes: 0 succeeded, 1 tests failed, 2 usage, 3 Kubeflow never became ready, 4 infrastructure, 5 timed out,
+            6 inconclusive, 130 cancelled
+
+Example:
+  kfe2e run --kubeflow manifests/example --notebook my.ipynb";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  kfe2e run --kubeflow manifests/example --notebook my.ipynb
+  kfe2e run --kubeflow manifests/example -f e2etest.yaml --cluster kind --nodes 3 --keep on-failure
+  kfe2e run --kubeflow none --script test.py --cluster existing --kubeconfig ~/.kube/config --context staging";
+
+const UP_EXAMPLES: &str = "\
+Examples:
+  eval \"$(kfe2e up --cluster kind --nodes 3)\"                # sets KUBECONFIG
+  sudo kfe2e up --cluster embedded --nodes 0 --name api      # an API server alone";
+
+const DOWN_EXAMPLES: &str = "\
+Examples:
+  kfe2e down
+  kfe2e down --cluster kind --name mine
+  kfe2e down --cluster existing --kubeconfig ~/.kube/config --context staging";
+
+const ASSETS_EXAMPLES: &str = "\
+Example:
+  kfe2e assets --kubernetes-version 1.36";
+
+const LOAD_EXAMPLES: &str = "\
+Example:
+  kfe2e image load --cluster kind --name mine images/my-image";
+
+const WRITE_EXAMPLES: &str = "\
+Example:
+  kfe2e image write --spec image.json --out images/my-image
+
+image.json:
+  {\"name\": \"example.org/hello:1\", \"minimalRoot\": true, \"layers\": [{\"programs\": {\"/hello\": \"hello\"}}],
+   \"entrypoint\": [\"/hello\"]}";
+
+const LIST_EXAMPLES: &str = "\
+Example:
+  kfe2e image list images/my-image";
+
 /// End-to-end tests for Kubeflow: one command, one true verdict, nothing left behind.
-///
-/// Exit codes: 0 succeeded, 1 tests failed, 2 usage, 3 Kubeflow never became ready, 4 infrastructure, 5 timed out,
-/// 6 inconclusive, 130 cancelled.
 #[derive(Clone, Debug, Parser)]
 // The last of a repeated option wins, so that a script can add to a command line that it did not write.
-#[command(name = "kfe2e", version, args_override_self = true)]
+#[command(name = "kfe2e", version, args_override_self = true, disable_help_flag = true, after_help = EXAMPLES)]
 pub struct CommandLine {
+    /// Print help.
+    // One help for both: the long form of clap leaves a blank line between flags, and fits no screen.
+    #[arg(short, long, global = true, action = ArgAction::HelpShort, display_order = 99)]
+    help: Option<bool>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -30,16 +76,30 @@ pub struct CommandLine {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Make a cluster, install Kubeflow, run the tests, bring back the evidence, remove everything.
+    #[command(after_help = RUN_EXAMPLES)]
     Run(Box<RunArgs>),
     /// Make a cluster, or find it running, and print its kubeconfig.
+    #[command(after_help = UP_EXAMPLES)]
     Up(UpArgs),
     /// Remove a cluster and everything that it left. Nothing to remove is a success.
+    #[command(after_help = DOWN_EXAMPLES)]
     Down(DownArgs),
     /// Fetch or build the binaries of the embedded cluster once, and print the folders that hold them.
+    #[command(after_help = ASSETS_EXAMPLES)]
     Assets {
         /// Version of Kubernetes, such as 1.36 [default: the newest].
         #[arg(long, value_name = "VERSION")]
         kubernetes_version: Option<String>,
+    },
+    /// Print the inventory that a gate needs to judge any rendered manifests, with the right to read their kinds, for
+    /// `kubectl apply --server-side -f -`.
+    Inventory {
+        /// A rendered file (also .gz, .zst), a folder, or `-` for standard input.
+        #[arg(value_name = "FILE|DIR|-")]
+        from: PathBuf,
+        /// Name of the inventory, which a gate gives as `spec.kubeflow.inventory`.
+        #[arg(long, value_name = "NAME", default_value = crds::gate_inventory::KUBEFLOW)]
+        name: String,
     },
     /// Write, list and load container images without a registry.
     Image {
@@ -47,58 +107,6 @@ pub enum Command {
         #[command(subcommand)]
         command: ImageCommand,
     },
-}
-
-/// Which cluster.
-#[derive(Args, Clone, Debug)]
-pub struct ClusterArgs {
-    /// Kind of cluster [default: kind where Docker or Podman answers, else embedded].
-    #[arg(long, value_enum)]
-    pub cluster: Option<ClusterKind>,
-    /// Name of the cluster: a DNS label of at most 32 characters; clusters of other names live beside it.
-    #[arg(long, default_value = "kfe2e", value_name = "NAME")]
-    pub name: String,
-    /// Version of Kubernetes, such as 1.36 [default: the newest that the kind of cluster has].
-    #[arg(long, value_name = "VERSION")]
-    pub kubernetes_version: Option<String>,
-    /// Flags of one kind.
-    #[command(flatten)]
-    pub for_kind: KindArgs,
-    /// Flags of one kind.
-    #[command(flatten)]
-    pub for_microk8s: Microk8sArgs,
-    /// Flags of one kind.
-    #[command(flatten)]
-    pub for_existing: ExistingArgs,
-}
-
-impl ClusterArgs {
-    /// Settings of a cluster of this kind with so many nodes and these images.
-    pub fn settings(&self, kind: ClusterKind, nodes: u8, images: &[PathBuf]) -> ClusterSettings {
-        ClusterSettings {
-            kind,
-            name: self.name.clone(),
-            nodes,
-            kubernetes_version: self.kubernetes_version.clone(),
-            images: images.to_vec(),
-            must_be_new: false,
-            failure_logs: Path::new("kfe2e-results").join(&self.name),
-            for_kind: self.for_kind.clone(),
-            for_microk8s: self.for_microk8s.clone(),
-            for_existing: self.for_existing.clone(),
-        }
-    }
-
-    /// The kind that was asked for, or the one that fits this machine, with what to say about it.
-    pub fn kind(&self) -> (ClusterKind, Option<String>) {
-        self.cluster.map_or_else(
-            || {
-                let Picked { kind, because } = pick();
-                (kind, Some(because))
-            },
-            |kind| (kind, None),
-        )
-    }
 }
 
 /// `kfe2e run`.
@@ -119,18 +127,15 @@ pub struct RunArgs {
     /// Image for --notebook and --script.
     #[arg(long, value_name = "IMAGE", default_value = DEFAULT_TEST_IMAGE)]
     pub image: String,
-    /// Folder with OCI layouts to load into the cluster, so that nothing has to be pulled; may be repeated.
-    #[arg(long, value_name = "DIR", env = "KFE2E_IMAGES", value_delimiter = ':')]
-    pub images: Vec<PathBuf>,
-    /// Namespace in which the tests run [default: kubeflow-user-example-com, or what the file says].
+    /// Image of the operator, such as one in a registry of your own.
+    #[arg(long, value_name = "IMAGE", default_value_t = manifests::released_image())]
+    pub operator_image: String,
+    /// Namespace of the tests [default: kubeflow-user-example-com, or what the file says].
     #[arg(long, value_name = "NAMESPACE")]
     pub target_namespace: Option<String>,
     /// Folder for the results; must be empty or absent [default: kfe2e-results/TIME].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Number of nodes: 1 with embedded and microk8s, 1 to 16 with kind.
-    #[arg(long, default_value_t = 1)]
-    pub nodes: u8,
     /// When to keep the cluster.
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     pub keep: Keep,
@@ -142,7 +147,7 @@ pub struct RunArgs {
     pub output: Output,
     /// Which cluster.
     #[command(flatten)]
-    pub cluster: ClusterArgs,
+    pub cluster: NewClusterArgs,
 }
 
 /// When a run leaves its cluster behind.
@@ -160,18 +165,12 @@ pub enum Keep {
 /// `kfe2e up`.
 #[derive(Args, Clone, Debug)]
 pub struct UpArgs {
-    /// Number of nodes; 0 is a control plane alone, for tests of the API (embedded only).
-    #[arg(long, default_value_t = 1)]
-    pub nodes: u8,
-    /// Folder with OCI layouts to load; may be repeated.
-    #[arg(long, value_name = "DIR", env = "KFE2E_IMAGES", value_delimiter = ':')]
-    pub images: Vec<PathBuf>,
     /// How the command shows itself.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
     /// Which cluster.
     #[command(flatten)]
-    pub cluster: ClusterArgs,
+    pub cluster: NewClusterArgs,
 }
 
 /// `kfe2e down`.
@@ -189,14 +188,19 @@ pub struct DownArgs {
 #[derive(Clone, Debug, Subcommand)]
 pub enum ImageCommand {
     /// Load the images of an OCI layout into a running cluster.
+    #[command(after_help = LOAD_EXAMPLES)]
     Load {
         /// Folder of the layout.
         folder: PathBuf,
-        /// Which cluster.
-        #[command(flatten)]
-        cluster: Box<ClusterArgs>,
+        /// Kind of cluster [default: kind where Docker or Podman answers, else embedded].
+        #[arg(long, value_enum)]
+        cluster: Option<ClusterKind>,
+        /// Name of the cluster.
+        #[arg(long, default_value = DEFAULT_NAME, value_name = "NAME")]
+        name: String,
     },
     /// Write an image into an OCI layout, as a JSON description says.
+    #[command(after_help = WRITE_EXAMPLES)]
     Write {
         /// The description: name, layers (tar files, or files with their place in the image), env, entrypoint, user.
         #[arg(long, value_name = "FILE")]
@@ -206,8 +210,55 @@ pub enum ImageCommand {
         out: PathBuf,
     },
     /// List the images of an OCI layout.
+    #[command(after_help = LIST_EXAMPLES)]
     List {
         /// Folder of the layout.
         folder: PathBuf,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// The help of a command, as `kfe2e … --help` prints it.
+    fn help(words: &str) -> String {
+        let words = words.split(' ').chain(["--help"]);
+        CommandLine::command().try_get_matches_from(words).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_help_fits_a_screen_and_has_an_example() {
+        for command in ["run", "up", "down", "assets", "image load", "image write", "image list"] {
+            let help = help(&format!("kfe2e {command}"));
+            assert!(help.contains(&format!("kfe2e {command} ")), "{help}");
+            assert!(help.contains("Example"), "{help}");
+            assert!(help.lines().count() <= 42, "{help}");
+        }
+        assert!(help("kfe2e").contains("Example"));
+    }
+
+    #[test]
+    fn examples_are_command_lines() {
+        for command in ["", "run", "up", "down", "assets", "image load", "image write", "image list"] {
+            let help = help(format!("kfe2e {command}").trim());
+            let examples = help.split("Example").nth(1).unwrap();
+            for line in examples.lines().filter_map(|line| Some(line.split_once("kfe2e ")?.1)) {
+                let line = line.split([')', '#']).next().unwrap();
+                let words = ["kfe2e"].into_iter().chain(line.split_whitespace());
+                CommandLine::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+            }
+        }
+    }
+
+    #[test]
+    fn commands_on_a_cluster_that_is_there_have_no_flags_for_making_one() {
+        let (down, load) = (help("kfe2e down"), help("kfe2e image load"));
+        for flag in ["--kubernetes-version", "--nodes", "--images", "--kind-config", "--reuse", "--addons"] {
+            assert!(!down.contains(flag) && !load.contains(flag), "{flag}");
+        }
+        assert!(down.contains("--kubeconfig") && !load.contains("--kubeconfig"));
+    }
 }

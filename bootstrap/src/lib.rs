@@ -16,7 +16,7 @@ use clap::Parser as _;
 use crds::ExitCode;
 
 use crate::{
-    command_line::{Command, CommandLine, ImageCommand},
+    command_line::{ClusterArgs, Command, CommandLine, ImageCommand},
     failure::Failure,
 };
 
@@ -38,8 +38,11 @@ fn run(command_line: CommandLine) -> Result<ExitCode, Failure> {
         Command::Up(args) => runtime()?.block_on(command::up::up(&args)),
         Command::Down(args) => command::down::down(&args),
         Command::Assets { kubernetes_version } => command::assets::assets(kubernetes_version.as_deref()),
+        Command::Inventory { from, name } => runtime()?.block_on(command::inventory::inventory(&from, &name)),
         Command::Image { command } => match command {
-            ImageCommand::Load { cluster, folder } => command::image::load(&cluster, &folder),
+            ImageCommand::Load { cluster, name, folder } => {
+                command::image::load(&ClusterArgs::named(cluster, name), &folder)
+            }
             ImageCommand::Write { spec, out } => command::image::write(&spec, &out),
             ImageCommand::List { folder } => command::image::list(&folder),
         },

@@ -18,25 +18,40 @@ const OPERATOR: &[(&str, &str)] = &[
     manifest!("manager/deployment.yaml"),
     manifest!("rbac/service_account.yaml"),
     manifest!("rbac/operator_role.yaml"),
+    manifest!("rbac/inventory_role.yaml"),
     manifest!("rbac/events_role.yaml"),
     manifest!("rbac/target_role.yaml"),
     manifest!("rbac/requester_policy.yaml"),
+    manifest!("rbac/operator_policy.yaml"),
+    manifest!("network-policy/operator.yaml"),
 ];
 
 /// The RoleBinding by which a namespace lets the operator in.
 const TARGET: (&str, &str) = manifest!("target/role_binding.yaml");
 
-/// Everything that the operator needs in a cluster.
-pub fn operator() -> Result<Vec<Object>, String> {
+/// Where the manifests name the image of the operator, which the tests' helper containers have too.
+const IMAGE_PLACES: [&str; 2] =
+    ["/spec/template/spec/containers/0/image", "/spec/template/spec/containers/0/env/0/value"];
+
+/// The image that the manifests name.
+pub fn released_image() -> String {
+    format!("{}:{}", names::IMAGE_REPOSITORY, env!("CARGO_PKG_VERSION"))
+}
+
+/// Everything that the operator needs in a cluster, with this image.
+pub fn operator(image: &str) -> Result<Vec<Object>, String> {
     OPERATOR.iter().try_fold(Vec::new(), |mut objects, file| {
-        objects.extend(parse(*file)?);
+        for object in parse(*file)? {
+            let is_operator = object.identity().is("apps", "Deployment");
+            objects.push(if is_operator { replaced(&object, &IMAGE_PLACES, image)? } else { object });
+        }
         Ok(objects)
     })
 }
 
 /// The right to run tests in `namespace`.
 pub fn target_binding(namespace: &str) -> Result<Vec<Object>, String> {
-    parse(TARGET)?.into_iter().map(|object| moved(&object, namespace)).collect()
+    parse(TARGET)?.into_iter().map(|object| replaced(&object, &["/metadata/namespace"], namespace)).collect()
 }
 
 /// A target namespace for clusters without Kubeflow, with the tests' service account.
@@ -55,11 +70,13 @@ fn parse((path, text): (&str, &str)) -> Result<Vec<Object>, String> {
     Ok(documents.into_iter().map(|(_, object)| object).collect())
 }
 
-/// The same object in another namespace.
-fn moved(object: &Object, namespace: &str) -> Result<Object, String> {
+/// The same object with `text` in these places.
+fn replaced(object: &Object, places: &[&str], text: &str) -> Result<Object, String> {
     let mut manifest = object.manifest().clone();
-    if let Some(place) = manifest.pointer_mut("/metadata/namespace") {
-        *place = namespace.into();
+    for place in places {
+        if let Some(found) = manifest.pointer_mut(place) {
+            *found = text.into();
+        }
     }
     Object::new(manifest).map_err(|error| error.to_string())
 }
@@ -92,14 +109,17 @@ mod tests {
     }
 
     #[test]
-    fn the_image_has_the_version_of_the_program() {
-        let image = format!("{}:{}", names::IMAGE_REPOSITORY, env!("CARGO_PKG_VERSION"));
-        let objects = operator().unwrap();
-        let deployment = objects.iter().find(|object| object.identity().kind == "Deployment").unwrap();
-        let container = "/spec/template/spec/containers/0";
-        assert_eq!(deployment.text(&format!("{container}/image")), Some(image.as_str()));
-        assert_eq!(deployment.text(&format!("{container}/env/0/value")), Some(image.as_str()));
+    fn the_image_has_the_version_of_the_program_or_is_the_one_that_is_asked_for() {
+        let carried = parse(OPERATOR[2]).unwrap();
+        let asked = operator("registry.example.org/kubeflow-e2e:1").unwrap();
+        let deployment = asked.iter().find(|object| object.identity().kind == "Deployment").unwrap();
+        for place in IMAGE_PLACES {
+            assert_eq!(carried[0].text(place), Some(released_image().as_str()), "{place}");
+            assert_eq!(deployment.text(place), Some("registry.example.org/kubeflow-e2e:1"), "{place}");
+        }
+        assert_eq!(deployment.text("/spec/template/spec/containers/0/env/0/name"), Some("KFE2E_IMAGE"));
         assert_eq!(deployment.identity().namespace.as_deref(), Some(names::SYSTEM_NAMESPACE));
+        assert_eq!(operator(&released_image()).unwrap().len(), asked.len());
     }
 
     #[test]

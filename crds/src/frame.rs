@@ -33,6 +33,13 @@ pub struct Frame {
     pub data: String,
 }
 
+/// What frames of every version have.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    kfe2e_frame: i32,
+}
+
 /// Files that a log's frames hold, and what is wrong with the rest.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Unpacked {
@@ -113,11 +120,14 @@ fn abandon(open: Option<(Frame, Vec<u8>)>, unpacked: &mut Unpacked) {
 
 /// One frame and its verified piece.
 fn read(line: &str) -> Result<(Frame, Vec<u8>), String> {
-    let frame: Frame = serde_json::from_str(line).map_err(|error| format!("a frame is damaged: {error}"))?;
-    let place = format!("frame {} ({} part {})", frame.sequence, frame.name, frame.part);
-    if frame.kfe2e_frame != SCHEMA_VERSION {
-        return Err(format!("{place} has schema version {}, known is {SCHEMA_VERSION}", frame.kfe2e_frame));
+    let damaged = |error: serde_json::Error| format!("a frame is damaged: {error}");
+    // The version comes first: of another one nothing else can be judged.
+    let Version { kfe2e_frame: version } = serde_json::from_str(line).map_err(damaged)?;
+    if version != SCHEMA_VERSION {
+        return Err(format!("a frame has schema version {version}, and only {SCHEMA_VERSION} is known"));
     }
+    let frame: Frame = serde_json::from_str(line).map_err(damaged)?;
+    let place = format!("frame {} ({} part {})", frame.sequence, frame.name, frame.part);
     if frame.name.is_empty() || frame.name.starts_with('.') || frame.name.contains(['/', '\\', '\0']) {
         return Err(format!("{place} does not name a plain file"));
     }
@@ -166,6 +176,13 @@ mod tests {
         let unpacked = unpack(&log(&frames));
         assert_eq!(unpacked.files, []);
         assert_eq!(unpacked.problems, ["frames 1 to 1 are missing", "big.bin is cut after part 1 of 3"]);
+    }
+
+    #[test]
+    fn a_frame_of_another_version_is_refused_whatever_it_holds() {
+        let unpacked = unpack("{\"kfe2eFrame\":2,\"zstd\":true}");
+        assert_eq!(unpacked.files, []);
+        assert_eq!(unpacked.problems, ["a frame has schema version 2, and only 1 is known"]);
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! What an installation consists of, as it is kept in a ConfigMap: what the gate looks at, and what a removal may remove.
+//! What one invocation of `kfe2e` makes in a cluster, as it is kept in a ConfigMap there: what a removal may remove.
 
 use serde::{Deserialize, Serialize};
+
+use crate::format::read;
 
 /// Version of [`Inventory`]'s format.
 pub const SCHEMA_VERSION: i32 = 1;
@@ -8,20 +10,33 @@ pub const SCHEMA_VERSION: i32 = 1;
 /// Key of the inventory in the data of its ConfigMap.
 pub const KEY: &str = "inventory.json";
 
-/// Name of the inventory of Kubeflow.
-pub const KUBEFLOW: &str = "kubeflow";
+/// Name of the ConfigMap. There is one in a cluster at most: who has made it has claimed the cluster.
+pub const NAME: &str = "kubeflow-e2e";
 
-/// Name of the inventory of the operator, of what lets it into namespaces, and of runs.
-pub const OPERATOR: &str = "kubeflow-e2e";
-
-/// The objects of one installation, in the order in which they went in.
+/// The objects that one invocation made, or found, in the order in which they went in.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inventory {
     /// [`SCHEMA_VERSION`].
     pub schema_version: i32,
+    /// Which invocation of `kfe2e` made them.
+    pub invocation: String,
+    /// What it is good for now.
+    pub state: State,
     /// The objects.
     pub objects: Vec<InventoryObject>,
+}
+
+/// What an inventory is good for.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum State {
+    /// The cluster is its invocation's: that alone adds to it.
+    Claimed,
+    /// What was made is being removed: nobody adds to it any more.
+    Removing,
+    /// All is removed but what somebody else needs: the next invocation may claim the cluster.
+    Left,
 }
 
 /// One object of an installation.
@@ -43,43 +58,42 @@ pub struct InventoryObject {
     /// Whether it was not there before: only such an object may be removed. Written down before the object is made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub made: bool,
-}
-
-impl Default for Inventory {
-    fn default() -> Self {
-        Self { schema_version: SCHEMA_VERSION, objects: Vec::new() }
-    }
+    /// For whose sake it stayed when it was to be removed: it is looked at again by the next removal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needed_by: Option<String>,
 }
 
 impl Inventory {
+    /// An empty one of this invocation, which claims the cluster.
+    pub fn new(invocation: &str) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            invocation: invocation.to_owned(),
+            state: State::Claimed,
+            objects: Vec::new(),
+        }
+    }
+
     /// Reads an inventory.
     ///
     /// # Errors
     /// It is no inventory, or one of a format that this version does not know.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let inventory: Self = serde_json::from_str(text).map_err(|error| format!("no inventory: {error}"))?;
-        if inventory.schema_version == SCHEMA_VERSION {
-            return Ok(inventory);
-        }
-        Err(format!(
-            "an inventory of format {}, and only {SCHEMA_VERSION} is known: use the kfe2e that wrote it",
-            inventory.schema_version
-        ))
+        read(text, "inventory", SCHEMA_VERSION).map_err(|error| error.to_string())
     }
 
-    /// Whether an object was made, by what is recorded.
+    /// Whether an object was made, by what is recorded, and was not left to somebody who needs it.
     pub fn made(&self, object: &InventoryObject) -> bool {
-        self.objects.iter().any(|known| known.made && known.is_same(object))
+        self.objects.iter().any(|known| known.made && known.needed_by.is_none() && known.is_same(object))
     }
 
-    /// Adds objects, or takes over what is newly known of those that are in it already. What was made stays made.
+    /// Adds objects. What is made anew replaces what is known of its place; what is there is only learnt more of, so that
+    /// what was made stays made.
     pub fn add(&mut self, objects: impl IntoIterator<Item = InventoryObject>) {
         for new in objects {
             match self.objects.iter_mut().find(|known| known.is_same(&new)) {
-                Some(known) => {
-                    known.made |= new.made;
-                    known.uid = new.uid.or_else(|| known.uid.take());
-                }
+                Some(known) if new.made => *known = new,
+                Some(known) => known.uid = new.uid.or_else(|| known.uid.take()),
                 None => self.objects.push(new),
             }
         }
@@ -116,6 +130,7 @@ mod tests {
             name: name.into(),
             uid: uid.map(Into::into),
             made,
+            needed_by: None,
         }
     }
 
@@ -123,23 +138,36 @@ mod tests {
     fn it_reads_what_it_wrote_and_no_other_format() {
         let inventory = Inventory {
             objects: vec![object("a", true, Some("1")), object("b", false, None)],
-            ..Inventory::default()
+            ..Inventory::new("i")
         };
         let text = serde_json::to_string(&inventory).unwrap();
         assert_eq!(Inventory::parse(&text), Ok(inventory));
         let newer = text.replace("\"schemaVersion\":1", "\"schemaVersion\":2");
-        assert!(Inventory::parse(&newer).unwrap_err().contains("format 2"));
+        assert!(Inventory::parse(&newer).unwrap_err().contains("schema version 2"));
         assert!(Inventory::parse("{").unwrap_err().starts_with("no inventory"));
     }
 
     #[test]
     fn what_was_made_stays_made_when_it_is_applied_again() {
-        let mut inventory = Inventory::default();
+        let mut inventory = Inventory::new("i");
         inventory.add([object("a", true, None)]);
         inventory.add([object("a", false, Some("1")), object("b", false, None)]);
         assert_eq!(inventory.objects, [object("a", true, Some("1")), object("b", false, None)]);
         let newer = InventoryObject { api_version: "apps/v2".into(), ..object("b", false, None) };
         inventory.add([newer]);
         assert_eq!(inventory.objects.len(), 2);
+    }
+
+    #[test]
+    fn what_was_left_to_somebody_is_ours_again_only_once_it_is_made_anew() {
+        let left = InventoryObject { needed_by: Some("Pod a/b".into()), ..object("a", true, Some("1")) };
+        let mut inventory = Inventory { objects: vec![left.clone()], ..Inventory::new("i") };
+        inventory.add([object("a", false, None)]);
+        assert!(!inventory.made(&left));
+        assert_eq!(inventory.objects, std::slice::from_ref(&left));
+        // It has gone since: of the new one nothing is known yet.
+        inventory.add([object("a", true, None)]);
+        assert!(inventory.made(&left));
+        assert_eq!(inventory.objects, [object("a", true, None)]);
     }
 }

@@ -42,6 +42,8 @@ pub mod label {
     pub const TEST: &str = "e2e.kubeflow.org/test";
     /// Number of the attempt, from 1.
     pub const ATTEMPT: &str = "e2e.kubeflow.org/attempt";
+    /// Set to `true` on ClusterRoles that let the operator read what a gate looks at.
+    pub const AGGREGATE_TO_OPERATOR: &str = "e2e.kubeflow.org/aggregate-to-operator";
     /// Set to `true` on pods that want the run's PodDefault (tests with `pipelineAccess`).
     pub const PIPELINE_ACCESS: &str = "e2e.kubeflow.org/pipeline-access";
 }
@@ -51,6 +53,9 @@ pub mod annotation {
     /// On an `E2ETest`: which invocation of `kfe2e` made it, so that an answer that got lost on the way is not taken for
     /// somebody else's object.
     pub const INVOCATION: &str = "e2e.kubeflow.org/invocation";
+    /// On a Job or a pod that the operator ends: why its attempt did not pass, as `Reason: sentence`. An operator that is
+    /// killed before it can write that into the status leaves it for the next.
+    pub const ENDED: &str = "e2e.kubeflow.org/ended";
     /// On the operator's namespace: that `kfe2e` made it, in order to write an inventory into it.
     pub const MADE: &str = "e2e.kubeflow.org/made";
 }
@@ -94,10 +99,16 @@ pub mod pod {
     pub const RUNNER: &str = "/kfe2e/runner";
     /// Where the runner leaves results for the sidecar.
     pub const RESULTS_DIR: &str = "/kfe2e/results";
+    /// Socket beside [`RESULTS_DIR`] on which the sidecar is told of progress.
+    pub const PROGRESS_SOCKET: &str = "progress";
     /// Writable home of the test, and its working directory.
     pub const HOME: &str = "/kfe2e/home";
     /// Where the source's ConfigMap is mounted.
     pub const SOURCE_DIR: &str = "/kfe2e-source";
+    /// Folder of the Python packages that a test asks for, beside [`RESULTS_DIR`].
+    pub const PACKAGES: &str = "packages";
+    /// File of the receipt, below [`RESULTS_DIR`]; `$E2E_RECEIPT` names it.
+    pub const RECEIPT_FILE: &str = "receipt.json";
     /// File of the executed notebook, below [`RESULTS_DIR`].
     pub const EXECUTED_NOTEBOOK: &str = "executed.ipynb";
     /// File of the verdict, below [`RESULTS_DIR`]; the same JSON as the termination message.

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::run_result::RunResult;
+use crate::{
+    format::{FormatError, read},
+    run_result::RunResult,
+};
 
 /// Version of [`RunEvent`]'s format.
 pub const SCHEMA_VERSION: i32 = 1;
@@ -58,6 +61,16 @@ pub struct RunEvent {
     pub what: What,
 }
 
+impl RunEvent {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// It is no event, or one of a version that is not known.
+    pub fn parse(line: &str) -> Result<Self, FormatError> {
+        read(line, "run event", SCHEMA_VERSION)
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -92,4 +105,53 @@ pub enum What {
         /// The same as `run.json`.
         result: Box<RunResult>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(what: What) -> RunEvent {
+        RunEvent { schema_version: SCHEMA_VERSION, time: "2026-11-23T12:00:00Z".parse().unwrap(), what }
+    }
+
+    #[test]
+    fn every_event_reads_back() {
+        let result = Box::new(crate::run_result::fixture());
+        for what in [
+            What::StageStarted { stage: Stage::Up },
+            What::Progress { stage: Stage::Install, message: "12 of 40 objects".into() },
+            What::StageFinished {
+                stage: Stage::Test,
+                seconds: 1.5,
+                figures: [("a".to_owned(), 2.0)].into(),
+                error: None,
+            },
+            What::RunFinished { result },
+        ] {
+            let event = event(what);
+            let line = serde_json::to_string(&event).unwrap();
+            assert_eq!(RunEvent::parse(&line).unwrap(), event);
+        }
+    }
+
+    #[test]
+    fn an_event_of_another_version_is_refused_whatever_else_it_holds() {
+        let refusal = RunEvent::parse(r#"{"schemaVersion": 2, "event": "danced"}"#).unwrap_err().to_string();
+        assert_eq!(
+            refusal,
+            "a run event of schema version 2, and only 1 is known: use the kfe2e that wrote it"
+        );
+        for (line, sentence) in [
+            ("", "no run event: EOF while parsing"),
+            ("{}", "no run event: it has no schemaVersion"),
+            (
+                r#"{"schemaVersion": 1, "time": "2026-11-23T12:00:00Z", "event": "danced"}"#,
+                "no run event: unknown variant `danced`",
+            ),
+        ] {
+            let refusal = RunEvent::parse(line).unwrap_err().to_string();
+            assert!(refusal.starts_with(sentence), "{refusal}");
+        }
+    }
 }

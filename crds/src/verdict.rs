@@ -30,6 +30,18 @@ pub struct Verdict {
     /// Counts of a notebook's cells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cells: Option<Cells>,
+    /// Counts of the receipt's checks, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks: Option<Checks>,
+}
+
+/// How many checks a receipt names, and how many of them are as they should be.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Checks {
+    /// As they should be.
+    pub passed: i32,
+    /// All checks.
+    pub total: i32,
 }
 
 /// How many code cells a notebook has and what became of them.
@@ -66,13 +78,27 @@ pub enum VerdictError {
 impl Verdict {
     /// The verdict of a test that passed.
     pub const fn passed(cells: Option<Cells>) -> Self {
-        Self { schema_version: SCHEMA_VERSION, passed: true, reason: None, message: String::new(), cells }
+        Self {
+            schema_version: SCHEMA_VERSION,
+            passed: true,
+            reason: None,
+            message: String::new(),
+            cells,
+            checks: None,
+        }
     }
 
     /// The verdict of a test that did not pass; `message` is cut to [`MAX_MESSAGE_BYTES`].
     pub fn failed(reason: TestReason, message: &str, cells: Option<Cells>) -> Self {
         let message = truncate(message, MAX_MESSAGE_BYTES);
-        Self { schema_version: SCHEMA_VERSION, passed: false, reason: Some(reason), message, cells }
+        Self {
+            schema_version: SCHEMA_VERSION,
+            passed: false,
+            reason: Some(reason),
+            message,
+            cells,
+            checks: None,
+        }
     }
 
     /// The JSON to write, within [`MAX_BYTES`]: of a message whose escapes make it too long, less is kept.

@@ -1,40 +1,27 @@
 //! Wires watches to passes. Watches only trigger: no decision reads them.
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crds::{names::label, v1alpha1::E2ETest};
 use futures::StreamExt as _;
-use k8s_openapi::api::{
-    apps::v1::{DaemonSet, Deployment, StatefulSet},
-    batch::v1::Job,
-    core::v1::Pod,
-};
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{
-    Api, Client, Resource, ResourceExt as _,
+    Api, Client, Resource,
     core::{DeserializeGuard, PartialObjectMeta},
-    runtime::{
-        Config, Controller, PredicateConfig, WatchStreamExt as _, predicates,
-        reflector::{self, ObjectRef, Store},
-        utils::Backoff,
-        watcher,
-    },
+    runtime::{Config, Controller, controller, reflector::ObjectRef, watcher},
 };
 use operator_core::is_finished;
 use tokio::sync::watch;
 
 use crate::{
+    backoff::Doubling,
     error::ReconcileError,
     health::Missing,
-    reconcile::{Context, on_error, reconcile},
+    reconcile::{Context, Woken, on_error, reconcile},
 };
 
-/// Runs that are looked at side by side at most: enough to keep an API server busy, and each costs a connection or two with
-/// its buffers.
-const CONCURRENCY: u16 = 16;
-/// How long a watch that broke waits before it is opened again, at most.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
-/// How long it waits the first time.
-const SHORTEST_BACKOFF: Duration = Duration::from_millis(50);
+/// Runs that are looked at side by side at most.
+const CONCURRENCY: u16 = 64;
 
 /// A run as the controller caches it; one that cannot be read does not stop the others.
 type Run = DeserializeGuard<E2ETest>;
@@ -43,31 +30,30 @@ type Run = DeserializeGuard<E2ETest>;
 pub async fn run(
     client: Client,
     context: Arc<Context>,
+    woken: Woken,
     missing: watch::Sender<Missing>,
     stop: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
-    let (store, writer) = reflector::store();
-    // What the operator writes itself changes no generation and needs no further pass: a pass says when to look again.
-    let runs = watcher(Api::<Run>::all(client.clone()), watcher::Config::default())
-        .modify(slim)
-        .reflect(writer)
-        .applied_objects()
-        .predicate_filter(predicates::generation, PredicateConfig::default());
-    let controller = Controller::for_stream(runs, store.clone());
+    let triggers = context.gates.triggers().await;
+    let controller = Controller::new(Api::<Run>::all(client.clone()), watcher::Config::default());
+    let store = controller.store();
+    let runs = store.clone();
+    context.metrics.count_runs_by(move || {
+        let active =
+            |run: &Run| run.0.as_ref().is_ok_and(|run| !run.status.as_ref().is_some_and(is_finished));
+        i64::try_from(runs.state_filter(active).len()).unwrap_or(i64::MAX)
+    });
+    context.places.count(store.clone());
     let ours =
         watcher::Config::default().labels(&format!("{}={}", label::MANAGED_BY, label::MANAGED_BY_VALUE));
     let controller = controller
         .with_config(Config::default().concurrency(CONCURRENCY))
-        .trigger_backoff(Doubling::default())
+        .trigger_backoff(Doubling::of_all_watches())
         .graceful_shutdown_on(stop)
-        .watches(all::<Job>(&client), ours, |job| run_of(&job));
-    let controller = gated::<Deployment>(controller, &client, &store);
-    let controller = gated::<StatefulSet>(controller, &client, &store);
-    let controller = gated::<DaemonSet>(controller, &client, &store);
-    let of_pods = store.clone();
-    let controller = controller.watches(all::<Pod>(&client), watcher::Config::default(), move |pod| {
-        run_of(&pod).map_or_else(|| waiting_for(&of_pods, &pod), |run| vec![run])
-    });
+        .watches(all::<Job>(&client), ours.clone(), |job| run_of(&job))
+        .watches(all::<Pod>(&client), ours, |pod| run_of(&pod))
+        .reconcile_on(woken)
+        .reconcile_on(triggers.map(|run| ObjectRef::new(&run)));
 
     let synced = async {
         if store.wait_until_ready().await.is_ok() {
@@ -75,29 +61,16 @@ pub async fn run(
             missing.send_replace(Missing::new());
         }
     };
+    let gates = Arc::clone(&context);
     let passes = controller.run(reconcile, on_error, context).for_each(|result| async {
-        if let Err(error) = result {
-            log(&error);
+        match result {
+            Ok(_) => {}
+            // The run was deleted between a trigger and its pass.
+            Err(controller::Error::ObjectNotFound(run)) => gates.gates.leave(&run.name).await,
+            Err(error) => log(&error),
         }
     });
     futures::future::join(synced, passes).await;
-}
-
-/// Leaves out of a run what no look at the cache needs: who manages which field and, once there is a status, the sources. Whatever
-/// acts on a run reads it from the API server.
-fn slim(run: &mut Run) {
-    run.managed_fields_mut().clear();
-    if let Ok(run) = &mut run.0
-        && run.status.is_some()
-    {
-        for test in &mut run.spec.tests {
-            let notebook = test.notebook.as_mut().map(|notebook| &mut notebook.source);
-            let script = test.script.as_mut().map(|script| &mut script.source);
-            for inline in notebook.into_iter().chain(script).filter_map(|source| source.inline.as_mut()) {
-                *inline = String::new();
-            }
-        }
-    }
 }
 
 /// All objects of a kind, their metadata only.
@@ -108,106 +81,17 @@ where
     Api::all(client.clone())
 }
 
-/// Lets a kind of workload trigger the runs whose gate looks at it.
-fn gated<K>(controller: Controller<Run>, client: &Client, store: &Store<Run>) -> Controller<Run>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + Send + 'static,
-{
-    let store = store.clone();
-    controller
-        .watches(all::<K>(client), watcher::Config::default(), move |workload| waiting_for(&store, &workload))
-}
-
 /// The run to which an object belongs by its labels.
 fn run_of<K>(object: &PartialObjectMeta<K>) -> Option<ObjectRef<Run>> {
     object.metadata.labels.as_ref()?.get(label::RUN).map(|name| ObjectRef::new(name))
 }
 
-/// The runs that are not over and whose gate looks at the object's namespace.
-fn waiting_for<K>(store: &Store<Run>, object: &PartialObjectMeta<K>) -> Vec<ObjectRef<Run>> {
-    let Some(namespace) = &object.metadata.namespace else { return Vec::new() };
-    let waits = |run: &Run| {
-        run.0.as_ref().is_ok_and(|run| {
-            let gate = run.spec.kubeflow.as_ref();
-            gate.is_some_and(|gate| gate.namespaces.contains(namespace))
-                && !run.status.as_ref().is_some_and(is_finished)
-        })
-    };
-    store.state_filter(waits).iter().map(|run| ObjectRef::new(&run.name_any())).collect()
-}
-
 /// Logs what the controller could not do.
-fn log(error: &kube::runtime::controller::Error<ReconcileError, watcher::Error>) {
-    use kube::runtime::controller::Error;
+fn log(error: &controller::Error<ReconcileError, watcher::Error>) {
     match error {
-        // The run was deleted between a trigger and its pass.
-        Error::ObjectNotFound(_) => {}
-        Error::ReconcilerFailed(error, run) => {
+        controller::Error::ReconcilerFailed(error, run) => {
             tracing::warn!(run = run.name, step = error.step(), %error, "Pass was not finished");
         }
         other => tracing::warn!(error = %other, "Watch was interrupted"),
-    }
-}
-
-/// Doubles from [`SHORTEST_BACKOFF`] to [`LONGEST_BACKOFF`]; the library's own goes on to half a minute, for which a run
-/// would then stand still.
-#[derive(Debug)]
-struct Doubling {
-    next: Duration,
-}
-
-impl Default for Doubling {
-    fn default() -> Self {
-        Self { next: SHORTEST_BACKOFF }
-    }
-}
-
-impl Iterator for Doubling {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let now = self.next;
-        self.next = (now * 2).min(LONGEST_BACKOFF);
-        Some(now)
-    }
-}
-
-impl Backoff for Doubling {
-    fn reset(&mut self) {
-        *self = Self::default();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn sources_are_cached_until_a_run_has_a_status() {
-        let cached = |status: serde_json::Value| {
-            let script = json!({ "source": { "inline": "pass" } });
-            let run = json!({
-                "metadata": { "name": "a", "managedFields": [{ "manager": "kubectl" }] },
-                "spec": { "targetNamespace": "ns", "tests": [{ "name": "a", "image": "i", "script": script }] },
-                "status": status,
-            });
-            let mut run: Run = serde_json::from_value(run).unwrap();
-            slim(&mut run);
-            assert!(run.managed_fields().is_empty());
-            run.0.unwrap().spec.tests[0].script.clone().unwrap().source.inline
-        };
-        assert_eq!(cached(json!(null)).as_deref(), Some("pass"));
-        assert_eq!(cached(json!({})).as_deref(), Some(""), "it is still there, and needs no memory");
-    }
-
-    #[test]
-    fn watches_come_back_within_a_second() {
-        let mut backoff = Doubling::default();
-        assert_eq!(backoff.next(), Some(SHORTEST_BACKOFF));
-        assert!((0..20).all(|_| backoff.next().is_some_and(|wait| wait <= LONGEST_BACKOFF)));
-        backoff.reset();
-        assert_eq!(backoff.next(), Some(SHORTEST_BACKOFF));
     }
 }

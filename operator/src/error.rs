@@ -17,6 +17,9 @@ pub enum Class {
 }
 
 impl Class {
+    /// Every class.
+    pub const ALL: [Self; 3] = [Self::Conflict, Self::Transient, Self::Terminal];
+
     /// The class as a metric's label.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -118,18 +121,25 @@ pub enum ReconcileError {
     /// The status could not be written.
     #[error(transparent)]
     Report(CallError),
+    /// A run whose time has come could not be deleted.
+    #[error(transparent)]
+    Expire(CallError),
     /// The object as it is stored is no `E2ETest`.
     #[error("the stored object cannot be read: {0}")]
     Malformed(String),
 }
 
 impl ReconcileError {
+    /// Every step that [`ReconcileError::step`] names.
+    pub const STEPS: [&'static str; 4] = ["observe", "act", "report", "parse"];
+
     /// The step that failed, as a metric's label.
     pub const fn step(&self) -> &'static str {
         match self {
             Self::Observe(_) => "observe",
             Self::Act { .. } => "act",
             Self::Report(_) => "report",
+            Self::Expire(_) => "expire",
             Self::Malformed(_) => "parse",
         }
     }
@@ -137,7 +147,9 @@ impl ReconcileError {
     /// Whether trying again helps.
     pub fn class(&self) -> Class {
         match self {
-            Self::Observe(call) | Self::Report(call) => call.class(),
+            // A run that is over can wait for a right, and nobody waits for it.
+            Self::Expire(call) if call.is_missing_right() => Class::Terminal,
+            Self::Observe(call) | Self::Report(call) | Self::Expire(call) => call.class(),
             Self::Act { .. } => Class::Transient,
             Self::Malformed(_) => Class::Terminal,
         }

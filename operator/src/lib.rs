@@ -2,13 +2,16 @@
 //!
 //! A pass over one `E2ETest` is observe → decide → act → report; only `reconcile::{observe, act, report}` hold a client.
 
+pub mod backoff;
 pub mod controller;
 pub mod error;
+pub mod gate;
 pub mod health;
 pub mod metrics;
 pub mod reconcile;
 pub mod run;
 pub mod settings;
+pub mod stage;
 pub mod telemetry;
 
 pub use run::run;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     operator::telemetry::init();
-    let settings = match operator::settings::Settings::from_environment() {
+    let settings = match operator::settings::Settings::read(std::env::args_os().skip(1)) {
         Ok(settings) => settings,
         Err(error) => {
             tracing::error!(%error, "Settings are incomplete");

@@ -14,9 +14,11 @@ use tokio::{
 };
 
 use crate::{
-    controller, health,
+    controller,
+    gate::Gates,
+    health,
     metrics::Metrics,
-    reconcile::{Context, Outages},
+    reconcile::{Context, Followers, Outages, Places, Wake},
     settings::Settings,
 };
 
@@ -71,12 +73,16 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
     let client = Client::try_from(config)?;
     let metrics = Arc::new(Metrics::default());
     let reporter = Reporter { controller: OPERATOR.to_owned(), instance: None };
+    let (wake, woken) = Wake::channel();
     let context = Arc::new(Context {
+        places: Places::new(settings.core.max_running, wake.clone()),
+        followers: Followers::new(client.clone(), wake),
         client: client.clone(),
         recorder: Recorder::new(client.clone(), reporter),
         settings: settings.core,
         metrics: Arc::clone(&metrics),
         outages: Outages::default(),
+        gates: Gates::new(client.clone()),
     });
     let (missing, seen) = watch::channel(vec![NO_CRD, NOT_SYNCED]);
     let stop = stop_signal()?;
@@ -88,7 +94,7 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
             () = stopped(stop.clone()) => return Ok(()),
         }
         missing.send_replace(vec![NOT_SYNCED]);
-        controller::run(client, context, missing, stopped(stop.clone())).await;
+        controller::run(client, context, woken, missing, stopped(stop.clone())).await;
         Ok(())
     };
     let health = async {

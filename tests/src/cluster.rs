@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bootstrap_embedded::{AssetSource, Cancel, KubernetesVersion, fetch_assets};
+use bootstrap_embedded::{AssetSource, Cancel, ClusterConfig, Existing, KubernetesVersion, fetch_assets};
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -57,6 +57,18 @@ impl Cluster {
             kubeconfig,
             figures: finished["figures"].clone(),
         }
+    }
+
+    /// Makes a control plane with a controller-manager and no node: Jobs get pods, and nobody runs them.
+    pub async fn control_plane(name: &str) -> Self {
+        let config = ClusterConfig {
+            controller_manager: true,
+            existing: Existing::Refuse,
+            ..ClusterConfig::control_plane(name)
+        };
+        let made = tokio::task::spawn_blocking(move || bootstrap_embedded::up(&config, &mut |_| {}));
+        let kubeconfig = made.await.unwrap().unwrap().kubeconfig.display().to_string();
+        Self { name: name.into(), client: client(&kubeconfig).await, kubeconfig, figures: Value::Null }
     }
 
     /// Removes the cluster.

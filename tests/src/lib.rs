@@ -5,8 +5,12 @@
 
 pub mod cluster;
 pub mod docker;
+pub mod faults;
 pub mod host;
+pub mod installed;
 pub mod objects;
+pub mod operator;
 pub mod program;
+pub mod proxy;
 pub mod runs;
 pub mod trials;

@@ -1,10 +1,10 @@
 //! `E2ETest`s of the tests: built, created, awaited, and shown whole when they do not end as they should.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crds::v1alpha1::{
-    ConditionType, E2ETest, E2ETestSpec, EnvVariable, Gate, Notebook, PositiveDuration, Script, Source, Test,
-    TestStatus, ZeroableDuration, find,
+    ConditionType, E2ETest, E2ETestSpec, Gate, Notebook, PositiveDuration, Script, Source, Test, TestStatus,
+    ZeroableDuration, find,
 };
 use kube::{Api, api::PostParams, runtime::wait::await_condition};
 use serde_json::{Value, json};
@@ -16,39 +16,28 @@ pub const TARGET: &str = crds::names::kubeflow::DEFAULT_PROFILE;
 
 /// A run of these tests without a gate.
 pub fn e2etest(name: &str, tests: Vec<Test>) -> E2ETest {
-    E2ETest::new(
-        name,
-        E2ETestSpec {
-            target_namespace: TARGET.into(),
-            service_account_name: "default-editor".into(),
-            kubeflow: None,
-            tests,
-            max_parallel: 4,
-            timeout: PositiveDuration("5m".into()),
-        },
-    )
+    let timeout = PositiveDuration("5m".into());
+    E2ETest::new(name, E2ETestSpec { timeout, ..E2ETestSpec::new(TARGET, tests) })
 }
 
 /// A gate over these namespaces that opens as soon as they are ready.
 pub fn gate(namespaces: &[&str], timeout: &str) -> Gate {
     Gate {
-        namespaces: namespaces.iter().map(ToString::to_string).collect(),
         timeout: Some(PositiveDuration(timeout.into())),
         stable_for: ZeroableDuration("0s".into()),
+        ..Gate::over_namespaces(namespaces.iter().map(ToString::to_string).collect())
     }
 }
 
 /// A Python script.
 pub fn script(name: &str, text: &str) -> Test {
-    let source = Source { inline: Some(text.into()), config_map: None };
-    let script = Script { source, interpreter: vec!["python3".into()], args: Vec::new() };
-    Test { script: Some(script), ..test(name) }
+    Test { script: Some(Script::python(Source::inline(text))), ..Test::new(name, test_image()) }
 }
 
 /// A notebook of these code cells on the kernel `python3`.
 pub fn notebook(name: &str, cells: &[&str]) -> Test {
-    let source = Source { inline: Some(notebook_json(cells, "python3").to_string()), config_map: None };
-    Test { notebook: Some(Notebook { source }), ..test(name) }
+    let source = Source::inline(notebook_json(cells, "python3").to_string());
+    Test { notebook: Some(Notebook { source, parameters: BTreeMap::new() }), ..Test::new(name, test_image()) }
 }
 
 /// The JSON of a notebook.
@@ -59,21 +48,6 @@ pub fn notebook_json(cells: &[&str], kernel: &str) -> Value {
         "metadata": {"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}},
         "cells": cells.iter().enumerate().map(cell).collect::<Vec<_>>(),
     })
-}
-
-fn test(name: &str) -> Test {
-    Test {
-        name: name.into(),
-        notebook: None,
-        script: None,
-        image: test_image(),
-        env: Vec::<EnvVariable>::new(),
-        resources: None,
-        pipeline_access: false,
-        run_as_user: 1000,
-        start_timeout: None,
-        timeout: None,
-    }
 }
 
 /// Creates the run and waits until it is finished.

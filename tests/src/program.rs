@@ -121,6 +121,11 @@ impl Running {
         kill(pid, signal).unwrap_or_else(|error| panic!("{}: {signal}: {error}", self.what));
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()

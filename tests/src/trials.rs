@@ -16,7 +16,7 @@ pub fn runtime() -> Arc<Runtime> {
 
 /// A trial that runs an async test on what the binary shares.
 pub fn trial<S, F>(
-    name: &'static str,
+    name: impl Into<String>,
     runtime: &Arc<Runtime>,
     shared: &Arc<S>,
     test: fn(Arc<S>) -> F,

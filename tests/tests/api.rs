@@ -2,6 +2,7 @@
 
 use std::{process::ExitCode, sync::Arc};
 
+use bootstrap_embedded::KubernetesVersion;
 use crds::v1alpha1::E2ETest;
 use e2e_tests::{
     cluster::{Cluster, Shared, eventually},
@@ -14,25 +15,57 @@ use kube::{
     core::{ApiResource, CustomResourceExt as _},
     runtime::{conditions::is_crd_established, wait::await_condition},
 };
+use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-fn main() -> ExitCode {
-    let (runtime, shared) = (runtime(), Shared::new("e2e-api"));
-    let trials = vec![
-        trial("a control plane alone serves within two seconds", &runtime, &shared, serves_soon),
-        trial("the api server accepts what the rules allow", &runtime, &shared, accepted),
-        trial("the api server refuses what the rules forbid", &runtime, &shared, refused),
-        trial("a created spec cannot be changed", &runtime, &shared, immutable),
-        trial("every field of the spec is guarded against change", &runtime, &shared, every_field_is_guarded),
-        trial("kubectl explain describes every field", &runtime, &shared, explained),
-    ];
-    run(trials, || shared.remove())
+/// A spec for each rule, right and wrong; the operator's own rules are held to the same table.
+const TABLE: &str = include_str!("../../crds/testdata/specs.yaml");
+
+/// A bare API server of one version, with the CRD.
+struct Server {
+    version: KubernetesVersion,
+    shared: Arc<Shared>,
 }
 
-async fn cluster(shared: Arc<Shared>) -> Arc<Cluster> {
-    shared
+fn main() -> ExitCode {
+    let runtime = runtime();
+    let servers = KubernetesVersion::ALL.map(|version| {
+        let name = if version == KubernetesVersion::default() { "e2e-api" } else { "e2e-api-oldest" };
+        Arc::new(Server { version, shared: Shared::new(name) })
+    });
+    let mut trials = Vec::new();
+    for server in &servers {
+        let line = server.version.line();
+        let slow = server.version != KubernetesVersion::default();
+        let mut add = |trial: Trial| trials.push(trial.with_ignored_flag(slow));
+        add(trial(format!("{line} accepts what the rules allow"), &runtime, server, accepted));
+        add(trial(format!("{line} refuses what the rules forbid"), &runtime, server, refused));
+        add(trial(format!("{line} holds the bounds of the largest specs"), &runtime, server, bounded));
+        add(trial(format!("{line} fills in the defaults"), &runtime, server, defaulted));
+        add(trial(format!("{line} lets no created spec change"), &runtime, server, immutable));
+        add(trial(format!("{line} lets a run be cancelled once"), &runtime, server, cancelled_once));
+        add(trial(
+            format!("{line} guards every field of the spec"),
+            &runtime,
+            server,
+            every_field_is_guarded,
+        ));
+        add(trial(format!("{line} takes the largest status"), &runtime, server, largest_status));
+        add(trial(format!("{line} shows a run in columns"), &runtime, server, columns));
+        add(trial(format!("{line} explains every field"), &runtime, server, explained));
+        if !slow {
+            add(trial("a control plane alone serves soon", &runtime, server, serves_soon));
+        }
+    }
+    run(trials, || servers.iter().for_each(|server| server.shared.remove()))
+}
+
+async fn cluster(server: Arc<Server>) -> Arc<Cluster> {
+    let line = server.version.line();
+    server
+        .shared
         .get(|name| async move {
-            let cluster = Cluster::up(name, &["--nodes", "0"]).await;
+            let cluster = Cluster::up(name, &["--nodes", "0", "--kubernetes-version", line]).await;
             let crds: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());
             let crd = E2ETest::crd();
             crds.create(&PostParams::default(), &crd).await.unwrap();
@@ -48,37 +81,60 @@ fn api(cluster: &Cluster) -> Api<DynamicObject> {
     Api::all_with(cluster.client.clone(), &ApiResource::erase::<E2ETest>(&()))
 }
 
-/// A minimal right spec with `changes` merged into it.
-fn spec(changes: Value) -> Value {
-    let mut spec = json!({"targetNamespace": "ns", "tests": [{"name": "a", "image": "i", "script": {"source": {"inline": "x"}}}]});
-    for (key, value) in changes.as_object().unwrap() {
-        spec[key] = value.clone();
-    }
-    spec
+/// The cases of that kind.
+fn cases(kind: &str) -> Vec<Value> {
+    let table: Value = serde_saphyr::from_str(TABLE).unwrap();
+    table[kind].as_array().unwrap().clone()
 }
 
-fn script(name: &str, more: Value) -> Value {
-    let mut test = json!({"name": name, "image": "i", "script": {"source": {"inline": "x"}}});
-    for (key, value) in more.as_object().unwrap() {
-        test[key] = value.clone();
+/// The least spec, with these fields of its own and of its test; null removes one.
+fn spec_with(spec: &Value, test: &Value) -> Value {
+    let mut all = json!({"targetNamespace": "ns", "tests": [script("a", 1)]});
+    put(&mut all, spec);
+    if let Some(first) = all["tests"].get_mut(0) {
+        put(first, test);
     }
-    test
+    all
 }
 
-/// Creates the object for nothing; the API server's answer.
-async fn try_create(cluster: &Cluster, name: &str, spec: &Value) -> Result<(), String> {
+fn put(object: &mut Value, fields: &Value) {
+    for (name, value) in fields.as_object().into_iter().flatten() {
+        if value.is_null() {
+            object.as_object_mut().unwrap().remove(name);
+        } else {
+            object[name] = value.clone();
+        }
+    }
+}
+
+/// A test with an inline source of that length.
+fn script(name: &str, characters: usize) -> Value {
+    json!({"name": name, "image": "i", "script": {"source": {"inline": "ü".repeat(characters)}}})
+}
+
+/// Asks the API server to create the object, for nothing if `dry_run`; its answer.
+async fn create(cluster: &Cluster, name: &str, spec: &Value, dry_run: bool) -> Result<DynamicObject, String> {
     let object = json!({"apiVersion": "e2e.kubeflow.org/v1alpha1", "kind": "E2ETest", "metadata": {"name": name}, "spec": spec});
-    let params = PostParams { dry_run: true, ..PostParams::default() };
+    let params = PostParams { dry_run, ..PostParams::default() };
     let object: DynamicObject = serde_json::from_value(object).unwrap();
-    match api(cluster).create(&params, &object).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) => Err(status.message.clone()),
-        Err(error) => panic!("{error}"),
-    }
+    answer(api(cluster).create(&params, &object).await)
 }
 
-async fn serves_soon(shared: Arc<Shared>) {
-    let cluster = cluster(shared).await;
+/// Merges these fields into the spec of an object; the API server's answer.
+async fn change(cluster: &Cluster, name: &str, spec: Value) -> Result<DynamicObject, String> {
+    let patch = Patch::Merge(json!({"spec": spec}));
+    answer(api(cluster).patch(name, &PatchParams::default(), &patch).await)
+}
+
+fn answer(answer: kube::Result<DynamicObject>) -> Result<DynamicObject, String> {
+    answer.map_err(|error| match error {
+        kube::Error::Api(status) => status.message.clone(),
+        error => panic!("{error}"),
+    })
+}
+
+async fn serves_soon(server: Arc<Server>) {
+    let cluster = cluster(server).await;
     let serving = cluster.figures["servingSeconds"].as_f64().unwrap();
     // Timings are judged in benchmarks; this bound only tells a control plane from one that waits for something.
     assert!(serving < 20.0, "{serving}");
@@ -86,109 +142,224 @@ async fn serves_soon(shared: Arc<Shared>) {
     assert!(namespaces.get_opt("default").await.unwrap().is_some());
 }
 
-async fn accepted(shared: Arc<Shared>) {
-    let cluster = cluster(shared).await;
-    let tests: Vec<Value> = (0..64).map(|index| script(&format!("t{index}"), json!({}))).collect();
-    let half = "x".repeat(131_072);
-    let inline = json!({"source": {"inline": half}});
-    for (what, changes) in [
-        ("nothing more", json!({})),
-        ("64 tests", json!({"tests": tests})),
-        ("a gate", json!({"kubeflow": {"namespaces": ["kubeflow"], "stableFor": "0s", "timeout": "45m"}})),
-        (
-            "quantities",
-            json!({"tests": [script("a", json!({"resources": {"limits": {"cpu": 1, "memory": "1Gi"}}}))]}),
-        ),
-        ("a short run whose tests name no timeout", json!({"timeout": "10m"})),
-        (
-            "sources of 262144 characters",
-            json!({"tests": [script("a", json!({"script": inline})), {"name": "b", "image": "i", "notebook": inline}]}),
-        ),
-    ] {
-        try_create(&cluster, "a", &spec(changes)).await.unwrap_or_else(|refusal| panic!("{what}: {refusal}"));
+async fn accepted(server: Arc<Server>) {
+    let cluster = cluster(server).await;
+    for case in cases("accepted") {
+        let spec = spec_with(&case["spec"], &case["test"]);
+        let created = create(&cluster, "a", &spec, true).await;
+        let created = created.unwrap_or_else(|refusal| panic!("{}: {refusal}", case["what"]));
+        // What the API server stored is what was asked for: nothing that it does not know was dropped.
+        let (mut asked, mut kept) = (Vec::new(), Vec::new());
+        leaves(&spec, "", &mut asked);
+        leaves(&created.data["spec"], "", &mut kept);
+        asked.retain(|leaf| !kept.contains(leaf));
+        assert_eq!(asked, Vec::<String>::new(), "{}", case["what"]);
     }
-    try_create(&cluster, &"n".repeat(63), &spec(json!({}))).await.unwrap();
 }
 
-async fn refused(shared: Arc<Shared>) {
-    let cluster = cluster(shared).await;
-    let tests: Vec<Value> = (0..65).map(|index| script(&format!("t{index}"), json!({}))).collect();
-    let (half, more) = ("x".repeat(131_072), "x".repeat(131_073));
-    let two = json!([
-        script("a", json!({"script": {"source": {"inline": half}}})),
-        script("b", json!({"script": {"source": {"inline": more}}}))
-    ]);
-    let test = |more: Value| json!({"tests": [script("a", more)]});
-    for (changes, message) in [
-        (json!({"tests": []}), "should have at least 1 items"),
-        (json!({"tests": tests}), "must have at most 64 items"),
-        (json!({"tests": [script("a", json!({})), script("a", json!({}))]}), "Duplicate value"),
-        (json!({"tests": [{"name": "a", "image": "i"}]}), "give exactly one of notebook and script"),
-        (test(json!({"notebook": {"source": {"inline": "x"}}})), "give exactly one of notebook and script"),
-        (test(json!({"script": {"source": {}}})), "give exactly one of configMap and inline"),
-        (
-            test(json!({"script": {"source": {"inline": "x", "configMap": {"name": "n", "key": "k"}}}})),
-            "give exactly one of configMap and inline",
-        ),
-        (test(json!({"name": "A_b"})), "should match"),
-        (test(json!({"image": ""})), "at least 1 chars"),
-        (test(json!({"runAsUser": 0})), "greater than or equal to 1"),
-        (test(json!({"resources": {"limits": {"cpu": "abc"}}})), "should match"),
-        (test(json!({"env": [{"name": "A"}, {"name": "A"}]})), "Duplicate value"),
-        (test(json!({"timeout": "91m"})), "must be within spec.timeout"),
-        (test(json!({"startTimeout": "91m"})), "must be within spec.timeout"),
-        (json!({"kubeflow": {}}), "spec.kubeflow.namespaces: Required value"),
-        (json!({"kubeflow": {"namespaces": []}}), "should have at least 1 items"),
-        (
-            json!({"kubeflow": {"namespaces": ["a"], "timeout": "91m"}}),
-            "kubeflow.timeout must be within spec.timeout",
-        ),
-        (json!({"maxParallel": 0}), "greater than or equal to 1"),
-        (json!({"targetNamespace": "Ns"}), "should match"),
-        (json!({"tests": two}), "at most 262144 characters"),
-    ] {
-        let refusal =
-            try_create(&cluster, "a", &spec(changes.clone())).await.expect_err(&changes.to_string());
-        assert!(refusal.contains(message), "{changes}: {refusal}");
+/// Every value that holds no other, with its path.
+fn leaves(value: &Value, path: &str, all: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, value)| leaves(value, &format!("{path}.{name}"), all));
+        }
+        Value::Array(items) => {
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(index, value)| leaves(value, &format!("{path}.{index}"), all));
+        }
+        leaf => all.push(format!("{path}: {leaf}")),
     }
-    for duration in ["0s", "90", "1.5h", "100ms", "-5m", "9999999h", ""] {
-        let refusal =
-            try_create(&cluster, "a", &spec(json!({"timeout": duration}))).await.expect_err(duration);
-        assert!(refusal.contains("must be a duration of at least 1s"), "{duration}: {refusal}");
+}
+
+async fn refused(server: Arc<Server>) {
+    let cluster = cluster(server).await;
+    let mut wrong = Vec::new();
+    for case in cases("refused") {
+        let spec = spec_with(&case["spec"], &case["test"]);
+        let said = create(&cluster, "a", &spec, true).await.map(|_| "accepted".to_owned());
+        let said = said.unwrap_or_else(|refusal| refusal);
+        if !said.contains(case["api"].as_str().unwrap()) {
+            wrong.push(format!("{}: {said}", case["what"]));
+        }
     }
-    let refusal = try_create(&cluster, &"n".repeat(64), &spec(json!({}))).await.unwrap_err();
+    assert_eq!(wrong, Vec::<String>::new());
+    let nothing = json!({});
+    let refusal = create(&cluster, &"n".repeat(64), &spec_with(&nothing, &nothing), true).await.unwrap_err();
     assert!(refusal.contains("at most 63 characters"), "{refusal}");
+    let object: DynamicObject = serde_json::from_value(
+        json!({"apiVersion": "e2e.kubeflow.org/v1alpha1", "kind": "E2ETest", "metadata": {"name": "a"}}),
+    )
+    .unwrap();
+    let refusal = answer(api(&cluster).create(&PostParams::default(), &object).await).unwrap_err();
+    assert!(refusal.contains("spec: Required value"), "{refusal}");
 }
 
-async fn immutable(shared: Arc<Shared>) {
-    let cluster = cluster(shared).await;
-    let two = spec(
-        json!({"tests": [script("a", json!({})), script("b", json!({}))], "kubeflow": {"namespaces": ["x"]}}),
+async fn bounded(server: Arc<Server>) {
+    let cluster = cluster(server).await;
+    let tests =
+        |count: usize| json!((0..count).map(|index| script(&format!("t{index}"), 1)).collect::<Vec<_>>());
+    let two = |first: usize, second: usize| json!([script("a", first), script("b", second)]);
+    let nothing = json!({});
+    create(&cluster, &"n".repeat(63), &spec_with(&nothing, &nothing), true).await.unwrap();
+    for (tests, refusal) in [
+        (tests(64), None),
+        (tests(65), Some("must have at most 64 items")),
+        (json!([script("a", 1), script("a", 1)]), Some("Duplicate value")),
+        (two(131_072, 131_072), None),
+        (two(131_072, 131_073), Some("at most 262144 characters")),
+    ] {
+        let said = create(&cluster, "a", &json!({"targetNamespace": "ns", "tests": tests}), true).await;
+        match refusal {
+            None => assert_eq!(said.err(), None),
+            Some(refusal) => {
+                assert!(said.as_ref().is_err_and(|said| said.contains(refusal)), "{refusal}: {said:?}");
+            }
+        }
+    }
+}
+
+async fn defaulted(server: Arc<Server>) {
+    let cluster = cluster(server).await;
+    let spec = spec_with(&json!({"kubeflow": {"inventory": "kubeflow"}}), &json!({}));
+    let created = create(&cluster, "a", &spec, true).await.unwrap().data["spec"].clone();
+    let expected = json!({
+        "targetNamespace": "ns",
+        "serviceAccountName": "default-editor",
+        "kubeflow": {"inventory": "kubeflow", "stableFor": "10s"},
+        "maxParallel": 4,
+        "failFast": false,
+        "timeout": "90m",
+        "cancel": false,
+        "tests": [{
+            "name": "a", "image": "i", "script": {"source": {"inline": "ü"}, "interpreter": ["python3"]},
+            "pipelineAccess": false, "kubernetesAccess": false, "runAsUser": 1000, "podSecurity": "restricted", "retries": 0,
+        }],
+    });
+    assert_eq!(created, expected);
+    // What `kfe2e` makes from flags is the same as what a person writes.
+    let read: crds::v1alpha1::E2ETestSpec = serde_json::from_value(spec).unwrap();
+    assert_eq!(serde_json::to_value(read).unwrap(), expected);
+}
+
+async fn immutable(server: Arc<Server>) {
+    let cluster = cluster(server).await;
+    let spec = spec_with(
+        &json!({"tests": [script("a", 1), script("b", 1)], "kubeflow": {"namespaces": ["x"]}}),
+        &json!({"env": [{"name": "A", "value": "1"}]}),
     );
-    let object = json!({"apiVersion": "e2e.kubeflow.org/v1alpha1", "kind": "E2ETest", "metadata": {"name": "immutable"}, "spec": two});
-    let api = api(&cluster);
-    api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
-    for change in [
-        json!({"tests": [script("b", json!({})), script("a", json!({}))]}),
-        json!({"tests": [script("a", json!({}))]}),
+    create(&cluster, "immutable", &spec, false).await.unwrap();
+    let with = |fields: Value| {
+        let mut first = spec["tests"][0].clone();
+        put(&mut first, &fields);
+        json!({"tests": [first, script("b", 1)]})
+    };
+    for changes in [
+        json!({"tests": [script("b", 1), spec["tests"][0]]}),
+        json!({"tests": [spec["tests"][0]]}),
+        json!({"tests": [spec["tests"][0], script("b", 1), script("c", 1)]}),
         json!({"kubeflow": null}),
         json!({"kubeflow": {"stableFor": "1s"}}),
+        json!({"kubeflow": {"timeout": "1m"}}),
+        json!({"kubeflow": {"ignore": [{"kind": "Pod", "name": "*"}]}}),
         json!({"timeout": "95m"}),
         json!({"timeout": null, "maxParallel": 2}),
+        json!({"failFast": true}),
         json!({"targetNamespace": "other"}),
+        json!({"serviceAccountName": "other"}),
+        with(json!({"image": "other"})),
+        with(json!({"env": null})),
+        with(json!({"env": [{"name": "A", "value": "2"}]})),
+        with(json!({"retries": 1})),
+        with(json!({"receipt": "Required"})),
+        with(json!({"timeout": "5m"})),
+        with(json!({"podSecurity": "baseline"})),
+        with(json!({"kubernetesAccess": true})),
+        with(json!({"nodeSelector": {"a": "b"}})),
+        with(json!({"tolerations": [{"operator": "Exists"}]})),
+        with(json!({"script": null, "job": {"command": ["a"]}})),
     ] {
-        let answer =
-            api.patch("immutable", &PatchParams::default(), &Patch::Merge(json!({"spec": change}))).await;
-        let Err(kube::Error::Api(status)) = answer else { panic!("{change}: {answer:?}") };
-        assert!(status.message.contains("spec cannot be changed"), "{change}: {}", status.message);
+        let refusal = change(&cluster, "immutable", changes.clone()).await.expect_err(&changes.to_string());
+        assert!(
+            refusal.contains("spec cannot be changed, but for cancel and ttlAfterFinished"),
+            "{changes}: {refusal}"
+        );
     }
-    let labels = json!({"metadata": {"labels": {"a": "b"}}});
-    api.patch("immutable", &PatchParams::default(), &Patch::Merge(labels)).await.unwrap();
+    let labels = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
+    api(&cluster).patch("immutable", &PatchParams::default(), &labels).await.unwrap();
+    for time in [json!("1h"), json!("0s"), Value::Null] {
+        change(&cluster, "immutable", json!({"ttlAfterFinished": time})).await.unwrap();
+    }
+    let refusal = change(&cluster, "immutable", json!({"ttlAfterFinished": "soon"})).await.unwrap_err();
+    assert!(refusal.contains("must be a duration"), "{refusal}");
+}
+
+async fn cancelled_once(server: Arc<Server>) {
+    let cluster = cluster(server).await;
+    let nothing = json!({});
+    create(&cluster, "cancelled", &spec_with(&nothing, &nothing), false).await.unwrap();
+    change(&cluster, "cancelled", json!({"cancel": true})).await.unwrap();
+    for taken_back in [json!(false), Value::Null] {
+        let refusal = change(&cluster, "cancelled", json!({"cancel": taken_back})).await.unwrap_err();
+        assert!(refusal.contains("cancel cannot be taken back"), "{refusal}");
+    }
+    change(&cluster, "cancelled", json!({"cancel": true, "ttlAfterFinished": "1h"})).await.unwrap();
+}
+
+/// 64 tests with 10 earlier attempts each, all with the longest messages, beside the longest sources.
+async fn largest_status(server: Arc<Server>) {
+    let cluster = cluster(server).await;
+    let tests: Vec<Value> = (0..64).map(|index| script(&format!("t{index}"), 2_048)).collect();
+    create(&cluster, "largest", &json!({"targetNamespace": "ns", "tests": tests}), false).await.unwrap();
+    let time = "2026-11-23T12:00:00Z";
+    let ended = |message: usize| {
+        json!({
+            "attempt": 11, "state": "Error", "reason": "PodDefaultNotInjected", "message": "m".repeat(message),
+            "job": {"name": "n".repeat(63), "uid": "0f5e4a5c-19cd-4f6d-8d5e-3a3f6f0b8f11"}, "startTime": time, "completionTime": time,
+        })
+    };
+    let status: Vec<Value> = (0..64)
+        .map(|index| {
+            let earlier = (1..=10).map(|attempt| {
+                let mut earlier = ended(512);
+                earlier["attempt"] = json!(attempt);
+                earlier
+            });
+            let mut test = ended(1024);
+            put(&mut test, &json!({"name": format!("t{index}"), "attempts": earlier.collect::<Vec<_>>()}));
+            test
+        })
+        .collect();
+    let components: Vec<Value> = (0..256)
+        .map(|index| json!({"name": format!("c{index}"), "ready": 0, "total": 1, "blocking": "b".repeat(1024)}))
+        .collect();
+    let status =
+        json!({"status": {"tests": status, "kubeflow": {"summary": "0/256", "components": components}}});
+    let patch = Patch::Merge(status);
+    answer(api(&cluster).patch_status("largest", &PatchParams::default(), &patch).await).unwrap();
+}
+
+async fn columns(server: Arc<Server>) {
+    let cluster = cluster(server).await;
+    let nothing = json!({});
+    create(&cluster, "columns", &spec_with(&nothing, &nothing), false).await.unwrap();
+    let condition = |type_: &str, status: &str| json!({"type": type_, "status": status, "reason": "TestsFailed", "message": "", "lastTransitionTime": "2026-11-23T12:00:00Z"});
+    let status = json!({"status": {
+        "conditions": [condition("Finished", "True"), condition("Succeeded", "False")],
+        "testsSummary": "1/2",
+        "kubeflow": {"summary": "48/52"},
+    }});
+    api(&cluster).patch_status("columns", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    let table = cluster.kubectl(&["get", "e2e", "columns"]).expect(0).stdout;
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["NAME", "SUCCEEDED", "REASON", "KUBEFLOW", "TESTS", "AGE"]);
+    assert_eq!(rows[1][..5], ["columns", "False", "TestsFailed", "48/52", "1/2"]);
 }
 
 /// A field that is added to the spec and forgotten in the rule could be changed in the middle of a run.
-async fn every_field_is_guarded(shared: Arc<Shared>) {
-    let cluster = cluster(shared).await;
+async fn every_field_is_guarded(server: Arc<Server>) {
+    let cluster = cluster(server).await;
     let crds: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());
     let served = crds.get("e2etests.e2e.kubeflow.org").await.unwrap();
     let schema = serde_json::to_value(&served.spec.versions[0].schema).unwrap();
@@ -197,7 +368,8 @@ async fn every_field_is_guarded(shared: Arc<Shared>) {
     let rule =
         rules.iter().find(|rule| rule["message"].as_str().unwrap().contains("cannot be changed")).unwrap();
     let text = rule["rule"].as_str().unwrap();
-    for field in spec["properties"].as_object().unwrap().keys() {
+    let fields = spec["properties"].as_object().unwrap().keys();
+    for field in fields.filter(|field| !["cancel", "ttlAfterFinished"].contains(&field.as_str())) {
         assert!(
             text.contains(&format!("self.{field} == oldSelf.{field}")),
             "{field} is not guarded by {text}"
@@ -205,14 +377,22 @@ async fn every_field_is_guarded(shared: Arc<Shared>) {
     }
 }
 
-async fn explained(shared: Arc<Shared>) {
-    let cluster = cluster(shared).await;
-    let served = || async {
-        Some(cluster.kubectl(&["explain", "e2etests.spec.tests"])).filter(|ended| ended.code == Some(0))
-    };
-    let text = eventually("kubectl explain", std::time::Duration::from_secs(30), served).await.stdout;
-    for field in ["notebook", "script", "pipelineAccess", "startTimeout"] {
-        assert!(text.contains(field), "{text}");
+async fn explained(server: Arc<Server>) {
+    let cluster = cluster(server).await;
+    for (path, fields) in [
+        ("spec", &["targetNamespace", "maxParallel", "cancel", "ttlAfterFinished"][..]),
+        ("spec.tests", &["notebook", "script", "job", "pipelineAccess", "startTimeout", "receipt"]),
+        ("spec.kubeflow.ignore", &["kind", "namespace", "name"]),
+        ("status.tests.attempts", &["attempt", "state", "reason", "message"]),
+    ] {
+        let path = format!("e2etests.{path}");
+        let served =
+            || async { Some(cluster.kubectl(&["explain", &path])).filter(|ended| ended.code == Some(0)) };
+        let text = eventually("kubectl explain", std::time::Duration::from_secs(30), served).await.stdout;
+        for field in fields {
+            assert!(text.contains(&format!("  {field}\t<")), "{field}: {text}");
+        }
+        assert!(!text.contains("<no description>"), "{text}");
     }
     let crd = serde_json::to_value(E2ETest::crd()).unwrap();
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];

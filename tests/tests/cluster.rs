@@ -5,6 +5,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use crds::v1alpha1::{ConditionType, E2ETest, TestReason, TestState};
 use e2e_tests::{
     cluster::{Cluster, Shared, eventually},
+    installed::installed,
     objects::{
         TARGET, conditions, e2etest, finished, gate, message, notebook, notebook_json, run_to_end, script,
         test_status,
@@ -17,6 +18,9 @@ use kube::{
     api::{DeleteParams, ListParams, PostParams},
 };
 use serde_json::json;
+
+#[path = "cluster/course.rs"]
+mod course;
 
 fn main() -> ExitCode {
     let (runtime, shared) = (runtime(), Shared::new("e2e-cluster"));
@@ -43,6 +47,13 @@ fn main() -> ExitCode {
         trial("a pod default that is not injected is noticed", &runtime, &shared, not_injected),
         trial("a test that runs too long is ended", &runtime, &shared, times_out),
         trial("a job that someone deletes is not made again", &runtime, &shared, job_vanishes),
+        trial("a pod that someone deletes is tried again", &runtime, &shared, course::pod_deleted),
+        trial("a pass after a failed attempt is flaky", &runtime, &shared, course::flaky),
+        trial("a run that fails fast starts no further test", &runtime, &shared, course::fail_fast),
+        trial("a cancelled run ends what runs", &runtime, &shared, course::cancelled),
+        trial("a running notebook tells its progress", &runtime, &shared, course::progress),
+        trial("a finished run is deleted when its time has come", &runtime, &shared, course::expires),
+        trial("a missing config map is said with what to do", &runtime, &shared, course::missing_source),
         trial("an operator that is killed loses nothing", &runtime, &shared, operator_restarts),
         trial("deleting a run removes what it made", &runtime, &shared, deletion_cascades),
         trial("who may not create pods may not have them created", &runtime, &shared, confused_deputy),
@@ -53,35 +64,6 @@ fn main() -> ExitCode {
 
 async fn cluster(shared: Arc<Shared>) -> Arc<Cluster> {
     shared.get(installed).await
-}
-
-/// A cluster with the small Kubeflow and the operator.
-async fn installed(name: &str) -> Cluster {
-    let cluster = Cluster::up_with_images(name).await;
-    // Custom resources need their definitions served first: Kubeflow's own guide applies until it works, with force.
-    let applied = || async {
-        Some(cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "-k", "tests/kubeflow-mini"]))
-            .filter(|ended| ended.code == Some(0))
-    };
-    eventually("the small Kubeflow to be accepted", Duration::from_secs(60), applied).await;
-    cluster.kubectl(&["apply", "--server-side", "-k", "manifests/default"]).expect(0);
-    cluster.kubectl(&["apply", "--server-side", "-k", "manifests/target"]).expect(0);
-    for (namespace, deployment) in [
-        (crds::names::SYSTEM_NAMESPACE, "kubeflow-e2e-operator"),
-        ("kubeflow", "admission-webhook-deployment"),
-    ] {
-        cluster
-            .kubectl(&[
-                "-n",
-                namespace,
-                "rollout",
-                "status",
-                &format!("deployment/{deployment}"),
-                "--timeout=120s",
-            ])
-            .expect(0);
-    }
-    cluster
 }
 
 async fn both_pass(shared: Arc<Shared>) {

@@ -29,7 +29,15 @@ fn main() -> ExitCode {
             &runtime,
             &shared,
             foreign_operator,
-        ),
+        )
+        .with_ignored_flag(true),
+        trial(
+            "a namespace stays for a job of somebody else, until that is gone",
+            &runtime,
+            &shared,
+            foreign_job,
+        )
+        .with_ignored_flag(true),
         trial("a run of somebody else is neither overwritten nor removed", &runtime, &shared, foreign_run)
             .with_ignored_flag(true),
         trial("a second run is refused and disturbs nothing", &runtime, &shared, two_at_once)
@@ -190,6 +198,7 @@ async fn foreign_operator(shared: Arc<Shared>) {
 
 async fn foreign_run(shared: Arc<Shared>) {
     let cluster = cluster(shared).await;
+    let untouched = everything(&cluster);
     let folder = tempfile::tempdir().unwrap();
     let text = script(folder.path(), "print('hello')");
     let more = ["--script", text.as_str()];
@@ -208,21 +217,55 @@ async fn foreign_run(shared: Arc<Shared>) {
     };
     cluster.apply(&theirs("theirs"));
     let removed = down(&cluster).expect(0);
-    assert!(
-        removed.stderr.contains("e2etests.e2e.kubeflow.org stays, as E2ETest theirs needs it"),
-        "{}",
-        removed.stderr
-    );
+    let stays = "e2etests.e2e.kubeflow.org stays, as E2ETest theirs needs it";
+    assert!(removed.stderr.contains(stays), "{}", removed.stderr);
     cluster.kubectl(&["get", "e2etest", "theirs"]).expect(0);
-    cluster.kubectl(&["get", "namespace", "kubeflow-e2e-system"]).expect(1);
-    // The name that a run without a file has.
+    // What stays is no claim: the next run may begin. This one has the name that a run without a file has.
     cluster.apply(&theirs("kubeflow"));
     let before = everything(&cluster);
     let refused = kfe2e(&arguments(&cluster, "none", &folder.path().join("name"), &more), LIMIT).expect(2);
     assert!(refused.stdout.contains("has an E2ETest kubeflow already"), "{}", refused.stdout);
     cluster.kubectl(&["get", "e2etest", "kubeflow"]).expect(0);
     assert_unchanged(&cluster, &before);
-    cluster.kubectl(&["delete", "crd", "e2etests.e2e.kubeflow.org", "--timeout=60s"]).expect(0);
+    cluster.kubectl(&["delete", "e2etest", "kubeflow", "--timeout=60s"]).expect(0);
+    // A run in between says what stays, and leaves it to the next removal again.
+    let out = folder.path().join("between");
+    kfe2e(&arguments(&cluster, "none", &out, &more), LIMIT).expect(0);
+    let result: Value = serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap();
+    assert!(result["problems"][0].as_str().unwrap().contains(stays), "{result}");
+    cluster.kubectl(&["delete", "e2etest", "theirs", "--timeout=60s"]).expect(0);
+    down(&cluster).expect(0);
+    assert_unchanged(&cluster, &untouched);
+}
+
+/// What a user puts where a run is, while it goes on, and what is still there when it has ended.
+async fn foreign_job(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let before = everything(&cluster);
+    let folder = tempfile::tempdir().unwrap();
+    let sleeps = script(folder.path(), "import time; time.sleep(600)");
+    let more = ["--script", &sleeps, "--output", "json"];
+    let mut running = start(&arguments(&cluster, "none", &folder.path().join("out"), &more));
+    running.await_line("the test of the run", LIMIT, |line| line.contains("script is running"));
+    // The namespace of the tests, which the run made.
+    let namespace = "kubeflow-user-example-com";
+    let theirs = json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "theirs", "namespace": namespace},
+        "spec": {"suspend": true, "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "a"}]}}},
+    });
+    cluster.apply(&theirs);
+    running.signal(Signal::SIGINT);
+    running.wait(LIMIT).expect(130);
+    cluster.kubectl(&["get", "job", "-n", namespace, "theirs"]).expect(0);
+    let again = down(&cluster).expect(0);
+    assert!(
+        again.stderr.contains("stays, as Job kubeflow-user-example-com/theirs needs it"),
+        "{}",
+        again.stderr
+    );
+    cluster.kubectl(&["delete", "job", "-n", namespace, "theirs", "--timeout=60s"]).expect(0);
+    down(&cluster).expect(0);
+    assert_unchanged(&cluster, &before);
 }
 
 async fn two_at_once(shared: Arc<Shared>) {
@@ -282,14 +325,19 @@ async fn refusals(shared: Arc<Shared>) {
         (
             vec!["--kubeconfig", kubeconfig, "--context", "powerless", "--images", layout],
             2,
-            "cannot be loaded into an existing",
+            "--images (or KFE2E_IMAGES) belongs to",
         ),
         (
             vec!["--kubeconfig", kubeconfig, "--context", "powerless", "--kubernetes-version", "1.36"],
             2,
-            "has its version already",
+            "--kubernetes-version belongs to",
         ),
         (vec!["--context", "a", "--addons", "dns"], 2, "--addons belongs to --cluster microk8s"),
+        (
+            vec!["--context", "a", "--nodes", "3"],
+            2,
+            "--nodes belongs to --cluster kind or microk8s or embedded",
+        ),
     ] {
         let out = folder.path().join("out");
         let mut all = vec!["run", "--cluster", "existing", "--kubeflow", "none", "--script", &text, "--out"];

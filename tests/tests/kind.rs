@@ -17,7 +17,7 @@ use e2e_tests::{
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 
-use of_others::{existing, others_untouched, replaced, reuse_of_nothing};
+use of_others::{existing, others_untouched, overtaken, replaced, reuse_of_nothing};
 use refusals::{docker_absent, refusals, unfit_machine};
 use world::{LIMIT, SHORT, Shared, World, everything, files};
 
@@ -33,8 +33,10 @@ fn main() -> ExitCode {
         slow("three nodes run tests", three_nodes),
         slow("other clusters of the user are left alone", others_untouched),
         slow("a cluster that the user made where ours was is theirs", replaced),
+        slow("a run removes only what it made itself", overtaken),
         slow("a run that may reuse a cluster and finds none leaves nothing", reuse_of_nothing),
         slow("two kind clusters and an embedded one live side by side", side_by_side),
+        slow("a cluster that ends leaves others the limits that they need", limits_stay),
         slow("an existing kind cluster is left as it was", existing),
         slow("what keeps a kind cluster from being made is said in one sentence", refusals),
         slow("what keeps this machine from having a kind cluster is found before", unfit_machine),
@@ -109,6 +111,28 @@ fn side_by_side(world: &World) {
     for running in runs {
         running.wait(LIMIT).expect(0);
     }
+    assert_eq!(everything(world), before);
+}
+
+/// Whoever ends first leaves the other the watchers of files that it needs, in either order.
+fn limits_stay(world: &World) {
+    let before = everything(world);
+    let least = |instances: u64| {
+        let now = fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").unwrap();
+        assert!(now.trim().parse::<u64>().unwrap() >= instances, "{} watchers, not {instances}", now.trim());
+    };
+    let embedded = |command: &str| {
+        let arguments = [command, "--cluster", "embedded", "--name", "e2e-small"];
+        world.kfe2e(&arguments, LIMIT).expect(0);
+    };
+    embedded("up");
+    world.up("e2e-great", &[]);
+    embedded("down");
+    least(2280);
+    embedded("up");
+    world.down("e2e-great").expect(0);
+    least(1024);
+    embedded("down");
     assert_eq!(everything(world), before);
 }
 

@@ -46,6 +46,15 @@ fn main() -> ExitCode {
             .with_ignored_flag(true),
         plain("down after sigkill removes what was ours, at every call", ours_or_theirs::killed)
             .with_ignored_flag(true),
+        plain(
+            "down after a sigkill while snapd is asked finds what comes of it",
+            ours_or_theirs::killed_while_snapd_is_asked,
+        )
+        .with_ignored_flag(true),
+        plain("a refreshed microk8s of ours is removed all the same", ours_or_theirs::refreshed)
+            .with_ignored_flag(true),
+        trial("a run removes its own cluster alone", &runtime, &shared, replaced_in_the_midst)
+            .with_ignored_flag(true),
         plain("sigint ends an up with exit 130 and leaves nothing", ours_or_theirs::interrupted)
             .with_ignored_flag(true),
         plain("two at once do not disturb each other", two_at_once).with_ignored_flag(true),
@@ -87,6 +96,26 @@ async fn whole_run(shared: Arc<Shared>) {
     }
     assert_eq!(stand_in.calls().last().unwrap(), "snap remove --purge microk8s");
     assert!(!stand_in.path("installed").exists());
+}
+
+async fn replaced_in_the_midst(shared: Arc<Shared>) {
+    let stand_in = stand_in(shared).await;
+    let (image, out) = (test_image(), stand_in.path("out"));
+    let run = ["run", "--name", "ours", "--kubeflow", "none", "--out", out.to_str().unwrap()];
+    let script = ["--script", "manifests/samples/hello.py", "--image", &image];
+    stand_in.write("hang", "microk8s inspect");
+    let mut first = stand_in.start(&[&run[..], &script].concat());
+    first.await_path(&stand_in.path("hanging"), RUN_WITHIN);
+    // Somebody removes it, and another run makes one of the same name.
+    stand_in.run(&DOWN).expect(0);
+    stand_in.run(&UP).expect(0);
+    stand_in.write("calls", "");
+    stand_in.go_on();
+    let ended = first.wait(LIMIT).expect(4);
+    assert!(format!("{}{}", ended.stdout, ended.stderr).contains("it is left alone"), "{}", ended.stdout);
+    assert_eq!(stand_in.calls(), Vec::<String>::new());
+    stand_in.run(&DOWN).expect(0);
+    assert_eq!(stand_in.left(), Vec::<&str>::new());
 }
 
 async fn whole_life(shared: Arc<Shared>) {
@@ -146,9 +175,7 @@ async fn whole_life(shared: Arc<Shared>) {
 
 fn two_at_once() {
     let stand_in = StandIn::new();
-    stand_in.write("hang", "microk8s enable dns");
-    let mut first = stand_in.start(&UP);
-    first.await_path(&stand_in.path("hanging"), LIMIT);
+    let mut first = stand_in.started_up_to("microk8s enable dns", &UP);
     for arguments in [&UP[..], &DOWN] {
         let second = stand_in.run(arguments).expect(4);
         assert!(second.stderr.contains("another kfe2e is at work"), "{}", second.stderr);

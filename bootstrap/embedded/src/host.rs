@@ -11,30 +11,29 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, config::Roots, lock::Lock};
+use crate::{Error, config::Roots, limits, lock::Lock};
 
 /// Settings that forwarding for pods and kubelet change, as paths below `/proc/sys`, with the value that they leave (kubelet:
-/// `setupKernelTunables`); the limits of watched files are in [`LEAST`].
-const SETTINGS: [(&str, Option<&str>); 9] = [
-    ("fs/inotify/max_user_instances", None),
-    ("fs/inotify/max_user_watches", None),
-    ("kernel/keys/root_maxbytes", Some("25000000")),
-    ("kernel/keys/root_maxkeys", Some("1000000")),
-    ("kernel/panic", Some("10")),
-    ("kernel/panic_on_oops", Some("1")),
-    ("net/ipv4/ip_forward", Some("1")),
-    ("vm/overcommit_memory", Some("1")),
-    ("vm/panic_on_oom", Some("0")),
+/// `setupKernelTunables`).
+const SETTINGS: [(&str, &str); 7] = [
+    ("kernel/keys/root_maxbytes", "25000000"),
+    ("kernel/keys/root_maxkeys", "1000000"),
+    ("kernel/panic", "10"),
+    ("kernel/panic_on_oops", "1"),
+    ("net/ipv4/ip_forward", "1"),
+    ("vm/overcommit_memory", "1"),
+    ("vm/panic_on_oom", "0"),
 ];
 /// Paths that kubelet, containerd and their libraries use whatever they are told.
 /// Each cluster has its own behind them, in its mount namespace; the host needs empty folders to mount on.
 pub(crate) const FIXED_FOLDERS: [&str; 4] =
     ["/var/lib/kubelet", "/var/lib/cni", "/run/containerd", "/var/log/containers"];
 
-/// What is raised where it is lower. All containers of root's share the first with the host's own services, and
-/// the usual 128 do not last for a few dozen pods.
-const LEAST: [(&str, u64); 2] =
-    [("fs/inotify/max_user_instances", 1024), ("fs/inotify/max_user_watches", 524_288)];
+/// Watchers of files, and watched files. All containers of root's share them with the host's own services, and the
+/// usual 128 watchers do not last for a few dozen pods.
+const LEAST: [u64; 2] = [1024, 524_288];
+/// Who holds the limits of watched files for all embedded clusters.
+const HOLDER: &str = "embedded";
 
 /// How long another cluster's short work on these may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -87,21 +86,23 @@ pub(crate) fn prepare(roots: &Roots) -> Result<(), Error> {
 
 /// Lets the host's kernel forward packets, and gives a node's many watchers of files what they need. The caller
 /// has prepared the record.
-pub(crate) fn adapt() -> Result<(), Error> {
+pub(crate) fn adapt(roots: &Roots) -> Result<(), Error> {
     put("net/ipv4/ip_forward", "1")?;
-    for (setting, least) in LEAST {
-        let enough =
-            value_of(setting).and_then(|value| value.parse().ok()).is_none_or(|value: u64| value >= least);
-        if !enough {
-            put(setting, &least.to_string())?;
-        }
-    }
-    Ok(())
+    let needs = limits::WATCHES.map(str::to_owned).into_iter().zip(LEAST).collect();
+    all_set("raise", &limits::hold(&roots.run, HOLDER, &needs)?)
+}
+
+/// That no limit refused to be changed.
+fn all_set(what: &str, failed: &BTreeMap<String, String>) -> Result<(), Error> {
+    failed.iter().next().map_or(Ok(()), |(limit, reason)| {
+        Err(Error::Host(format!("{what} the limit {}: {reason}", limit.replace('/', "."))))
+    })
 }
 
 /// Puts the host back as it was. The caller holds the lock and knows that no cluster is left.
 pub(crate) fn restore(roots: &Roots) -> Result<bool, Error> {
     remove_if_there(&unfinished(&record_path(roots)))?;
+    all_set("lower", &limits::release(&roots.run, HOLDER)?)?;
     let Some(record) = read(roots)? else { return Ok(false) };
     if record.boot == boot()? {
         for (setting, value) in &record.settings {
@@ -137,27 +138,26 @@ fn remove_if_there(file: &Path) -> Result<(), Error> {
 }
 
 /// Whether a setting is still as a cluster left it, and was otherwise before. What has another value by now is somebody
-/// else's doing, such as a Docker's that has ended, and theirs to undo. The limits of watched files are only ever raised,
-/// by clusters of other kinds too: they are put back from whatever is higher.
+/// else's doing, such as a Docker's that has ended, and theirs to undo.
 fn is_to_be_put_back(setting: &str, now: Option<&str>, before: &str) -> bool {
     let (Some(now), before) = (now.map(str::trim), before.trim()) else { return false };
-    if LEAST.iter().any(|(limit, _)| *limit == setting) {
-        let number = |text: &str| text.parse::<u64>().ok();
-        return number(now).zip(number(before)).is_some_and(|(now, before)| now > before);
-    }
-    now != before && SETTINGS.iter().any(|(known, left)| *known == setting && *left == Some(now))
+    now != before && SETTINGS.contains(&(setting, now))
 }
 
 /// What is still changed on the host although no cluster is left.
 pub(crate) fn leftovers(roots: &Roots) -> Result<Vec<String>, Error> {
-    let Some(record) = read(roots)? else { return Ok(Vec::new()) };
+    let mut left = Vec::new();
+    if limits::is_held_by(&roots.run, HOLDER)? {
+        left.push("the limits of watched files are raised for embedded clusters".to_owned());
+    }
+    let Some(record) = read(roots)? else { return Ok(left) };
     let changed = record
         .settings
         .iter()
         .filter(|(setting, value)| is_to_be_put_back(setting, value_of(setting).as_deref(), value));
-    let mut left: Vec<String> = changed
-        .map(|(setting, value)| format!("kernel setting {} is no longer {value}", setting.replace('/', ".")))
-        .collect();
+    left.extend(changed.map(|(setting, value)| {
+        format!("kernel setting {} is no longer {value}", setting.replace('/', "."))
+    }));
     left.push(format!("record {}", record_path(roots).display()));
     Ok(left)
 }
@@ -195,7 +195,8 @@ fn unfinished(path: &Path) -> PathBuf {
     path.with_extension("new")
 }
 
-fn boot() -> Result<String, Error> {
+/// The boot of the host that this is.
+pub(crate) fn boot() -> Result<String, Error> {
     let path = "/proc/sys/kernel/random/boot_id";
     fs::read_to_string(path).map(|id| id.trim().to_owned()).map_err(Error::io("read", path))
 }
@@ -243,9 +244,6 @@ mod tests {
             ("kernel/panic", Some("60"), "0", false),
             ("net/ipv4/ip_forward", Some("0"), "1", false),
             ("net/ipv4/ip_forward", Some("1"), "1", false),
-            ("fs/inotify/max_user_instances", Some("1024"), "128", true),
-            ("fs/inotify/max_user_instances", Some("2280"), "128", true),
-            ("fs/inotify/max_user_instances", Some("128"), "2280", false),
             ("vm/panic_on_oom", None, "1", false),
         ] {
             assert_eq!(is_to_be_put_back(setting, now, before), back, "{setting} {now:?} {before}");

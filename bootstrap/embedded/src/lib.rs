@@ -37,6 +37,7 @@ mod images;
 mod kubeconfig;
 mod kubectl;
 mod leftovers;
+pub mod limits;
 mod lock;
 mod make;
 mod name;

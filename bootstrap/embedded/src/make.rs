@@ -95,7 +95,7 @@ impl<'a> Maker<'a> {
         promise(self.config, subnet, &self.binaries).write(&self.layout)?;
         if self.config.nodes > 0 {
             host::prepare(&self.config.roots)?;
-            host::adapt()?;
+            host::adapt(&self.config.roots)?;
         }
         Ok(subnet)
     }

@@ -1,11 +1,15 @@
 //! Ordered server-side apply of rendered manifests.
 //!
 //! [`load`] reads a set of objects, [`order::waves`] says in which order they go in, [`apply`](apply::apply) sends
-//! them, [`inventory`] keeps record of them in the cluster, [`remove`](remove::remove) removes what the record says was made. Only `source` and `apply` do I/O; order, resources and the judgement of an API server's answer are pure.
+//! them, [`inventory`] keeps record of them in the cluster, [`remove`](remove::remove) removes what the record says was made.
+//! Order, resources and the judgement of an API server's answer are pure.
 //! Nothing here knows of hosts, kinds of clusters or terminals.
 
+#[cfg(test)]
+mod api_server;
 pub mod apply;
 mod found;
+pub mod gate;
 pub mod inventory;
 pub mod namespaces;
 pub mod object;
@@ -16,7 +20,8 @@ pub mod source;
 
 pub use apply::{Applied, AppliedObject, ApplyError, ApplyOptions, Progress};
 pub use found::found;
-pub use inventory::{Before, Recorded, RecordedError, apply_recorded};
+pub use gate::{GateManifests, GateManifestsError, gate_manifests};
+pub use inventory::{Before, Claim, Recorded, RecordedError, apply_recorded};
 pub use namespaces::workload_namespaces;
 pub use object::{Identity, Object};
 pub use remove::{RemoveError, Removed, gone, only, remove};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crds::inventory::InventoryObject;
 use serde_json::Value;
 
 /// What tells an object from every other one.
@@ -20,6 +21,17 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Of an object of an inventory.
+    pub fn of(object: &InventoryObject) -> Self {
+        Self {
+            group: object.group().into(),
+            version: object.version().into(),
+            kind: object.kind.clone(),
+            namespace: object.namespace.clone(),
+            name: object.name.clone(),
+        }
+    }
+
     /// Group and version as `apiVersion` has them.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }

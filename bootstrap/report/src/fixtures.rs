@@ -22,7 +22,7 @@ pub(crate) fn passed() -> RunResult {
         components: vec![component("istio-system", 2, 2, None)],
         tests: vec![
             TestResult {
-                cells: Some(CellSummary { passed: 5, failed: 0, total: 5 }),
+                cells: Some(CellSummary { passed: 5, failed: 0, total: 5, current: None }),
                 ..test("notebook", TestState::Passed)
             },
             test("script", TestState::Passed),
@@ -36,7 +36,7 @@ pub(crate) fn failed() -> RunResult {
     let failed = TestResult {
         reason: Some(TestReason::CellFailed),
         message: Some("cell 3: ZeroDivisionError: division by zero".into()),
-        cells: Some(CellSummary { passed: 2, failed: 1, total: 5 }),
+        cells: Some(CellSummary { passed: 2, failed: 1, total: 5, current: None }),
         files: vec!["notebook/executed.ipynb".into()],
         ..test("notebook", TestState::Failed)
     };
@@ -95,7 +95,8 @@ pub(crate) fn test(name: &str, state: TestState) -> TestResult {
 }
 
 pub(crate) fn component(name: &str, ready: i32, total: i32, blocking: Option<&str>) -> ComponentStatus {
-    ComponentStatus { name: name.into(), ready, total, blocking: blocking.map(str::to_owned) }
+    let blocking = blocking.map(str::to_owned);
+    ComponentStatus { name: name.into(), ready, total, blocking, first_ready_time: None }
 }
 
 pub(crate) fn stage(stage: Stage, seconds: f64, error: Option<&str>) -> StageResult {

@@ -5,21 +5,51 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 
-use super::Created;
-use crate::failure::Failure;
+use super::{Created, exec_plugin};
+use crate::{failure::Failure, tool::on_the_path};
 
-/// A client of the cluster. Retries are ours, with a deadline and a reason that is shown.
+/// A client of the cluster.
 pub async fn client(created: &Created) -> Result<Client, Failure> {
-    let kubeconfig = Kubeconfig::read_from(&created.kubeconfig)
-        .map_err(|error| Failure::infrastructure(format!("{}: {error}", created.kubeconfig.display())))?;
-    let options = KubeConfigOptions { context: created.context.clone(), ..KubeConfigOptions::default() };
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .map_err(|error| Failure::infrastructure(format!("{}: {error}", created.kubeconfig.display())))?;
+    let fails = |why: String| Failure::infrastructure(format!("{}: {why}", created.kubeconfig.display()));
+    let kubeconfig = Kubeconfig::read_from(&created.kubeconfig).map_err(|error| fails(chain(&error)))?;
+    through(kubeconfig, created.context.as_deref(), created.local).await.map_err(fails)
+}
+
+/// A client by a kubeconfig and one of its contexts, else its current one; else why there is none. Retries are ours,
+/// with a deadline and a reason that is shown.
+pub(super) async fn through(
+    mut kubeconfig: Kubeconfig,
+    context: Option<&str>,
+    local: bool,
+) -> Result<Client, String> {
+    let plugin = context.and_then(|context| exec_plugin::of(&kubeconfig, context)).unwrap_or_default();
+    if let Some(timeout) = on_the_path("timeout") {
+        exec_plugin::bound(&mut kubeconfig, &timeout, exec_plugin::WITHIN);
+    }
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let mut config = config.map_err(|error| chain(&error))?;
     config.default_retry = false;
-    if created.local {
+    if local {
         // A proxy of the environment knows the way out, not the way to a cluster on this machine.
         config.proxy_url = None;
     }
-    Client::try_from(config).map_err(|error| Failure::infrastructure(error.to_string()))
+    Client::try_from(config).map_err(|error| {
+        exec_plugin::explained(&error, &plugin, exec_plugin::WITHIN).unwrap_or_else(|| chain(&error))
+    })
+}
+
+/// An error with its causes, each said once, in one line: of a kubeconfig, the outer ones name the file that is meant.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = inner.source();
+    }
+    text
 }

@@ -93,12 +93,12 @@ impl Cluster for Embedded {
         Ok(())
     }
 
-    fn destroy(&self, say: Say<'_>) -> anyhow::Result<()> {
+    fn destroy(&self, say: Say<'_>) -> anyhow::Result<Vec<String>> {
         let report = bootstrap_embedded::down(&self.config.roots, &self.config.name)?;
         if report.is_empty() {
             say(format!("there is no cluster {}", self.config.name));
         }
-        Ok(())
+        Ok(Vec::new())
     }
 }
 

@@ -1,12 +1,12 @@
 //! Removes from a cluster that lasts what `kfe2e` made in it, and nothing else.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::anyhow;
-use bootstrap_install::{ApplyOptions, found, gone, inventory, only, remove, remove::Class};
+use bootstrap_install::{ApplyOptions, found, gone, inventory, inventory::Held, only, remove, remove::Class};
 use crds::{
-    inventory::{Inventory, InventoryObject, KUBEFLOW, OPERATOR},
-    names::{SYSTEM_NAMESPACE, annotation::INVOCATION, label},
+    inventory::InventoryObject,
+    names::{SYSTEM_NAMESPACE, label},
     v1alpha1::E2ETest,
 };
 use k8s_openapi::api::batch::v1::Job;
@@ -16,6 +16,7 @@ use kube::{
     runtime::{conditions::is_deleted, wait::await_condition},
 };
 use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
 
 use super::Say;
 
@@ -25,82 +26,132 @@ const WITHIN: Duration = Duration::from_mins(15);
 /// Kind of our own custom resource.
 const RUN: &str = "E2ETest";
 
-/// Removes runs with what they made, the operator, Kubeflow, and the inventories that say which of it is ours. Twice is as
-/// good as once.
-pub(super) async fn remove_made(client: &Client, say: Say<'_>) -> anyhow::Result<()> {
+/// Whose things a removal may remove.
+#[derive(Clone, Debug)]
+pub(super) enum Whose {
+    /// Whoever's: the cluster was named for that.
+    Anyones,
+    /// What one of these invocations made.
+    Of(BTreeSet<String>),
+}
+
+impl Whose {
+    fn is(&self, invocation: &str) -> bool {
+        match self {
+            Self::Anyones => true,
+            Self::Of(invocations) => invocations.contains(invocation),
+        }
+    }
+}
+
+/// Removes runs with what they made, the operator, Kubeflow, and the inventory that says which of it is ours. Twice is as
+/// good as once. Returns what stays, in one sentence each.
+pub(super) async fn remove_made(client: &Client, whose: &Whose, say: Say<'_>) -> anyhow::Result<Vec<String>> {
     let deadline = Instant::now() + WITHIN;
-    let operator = inventory::read(client, OPERATOR).await?;
-    let kubeflow = inventory::read(client, KUBEFLOW).await?;
-    let namespace = inventory::made_namespace(client).await?;
-    if operator.is_none() && kubeflow.is_none() && namespace.is_none() {
+    let options = ApplyOptions::until(deadline);
+    let nothing = |say: Say<'_>| {
         say("nothing in this cluster was made by kfe2e".to_owned());
-        return Ok(());
+        Ok(Vec::new())
+    };
+    let own = inventory::own_namespace(client).await?;
+    let there = inventory::read(client).await?;
+    if there.as_ref().is_some_and(|held| !whose.is(&held.inventory.invocation)) {
+        say("this cluster holds what another run of kfe2e made, which stays: `kfe2e down --cluster existing` with \
+             --kubeconfig and --context removes it"
+            .to_owned());
+        return Ok(Vec::new());
     }
-    let invocation = inventory::claimed_by(client).await?.unwrap_or_default();
-    let (runs, operator) = split(operator.unwrap_or_default());
-    let mut left = Vec::new();
-    for run in &runs {
+    let held = match (there, &own) {
+        (None, Some(own)) if !own.is_going => claimed(client).await?,
+        (there, _) => there,
+    };
+    let Some(held) = held else {
+        // It goes already, with the inventory that was in it; nobody can claim the cluster before it has gone.
+        let Some(own) = own.filter(|own| own.is_going) else { return nothing(say) };
+        return remove_all(client, &[own.object], &options, say).await.map(|_| Vec::new());
+    };
+    let Some(closed) = inventory::close(client, held, &options).await? else { return nothing(say) };
+    let objects = without_own_namespace(closed.inventory.objects.clone());
+    let mut failures = Vec::new();
+    for run in objects.iter().filter(|object| object.kind == RUN && object.made) {
         say(format!("removing {RUN} {}", run.name));
-        let removed = Box::pin(remove_run(client, run, &invocation, deadline)).await;
-        left.extend(removed.err().map(|error| error.to_string()));
+        let removed = Box::pin(remove_run(client, run, deadline)).await;
+        failures.extend(removed.err().map(|error| error.to_string()));
     }
-    for set in [operator, kubeflow.unwrap_or_default()] {
-        left.extend(remove_set(client, &set, deadline, say).await?);
+    let mut kept = match remove_all(client, &objects, &options, say).await {
+        Ok(kept) => kept,
+        Err(error) => {
+            failures.push(error.to_string());
+            Vec::new()
+        }
+    };
+    if !failures.is_empty() {
+        return Err(anyhow!("{}; mend that and run the same `kfe2e down` again", failures.join("; ")));
     }
-    if left.is_empty() {
-        inventory::delete(client, KUBEFLOW).await?;
-        inventory::delete(client, OPERATOR).await?;
-        let own = Inventory { objects: namespace.into_iter().collect(), ..Inventory::default() };
-        left.extend(remove_set(client, &own, deadline, say).await?);
+    // Last of all the namespace, with the inventory in it: until it has gone the cluster is claimed.
+    if let Some(own) = own.filter(|_| kept.is_empty()) {
+        // Another removal may have ended before this one, and another run have begun in the namespace.
+        if !inventory::is_closed(client, &closed).await? {
+            return Ok(Vec::new());
+        }
+        kept = remove_all(client, &[own.object], &options, say).await?;
+        if kept.is_empty() {
+            return Ok(Vec::new());
+        }
     }
-    if left.is_empty() {
-        Ok(())
-    } else {
-        Err(anyhow!("{}; mend that and run the same `kfe2e down` again", left.join("; ")))
-    }
+    let sentences = kept.iter().map(stays).collect();
+    inventory::give_up(client, closed, kept).await?;
+    Ok(sentences)
 }
 
-/// The runs of an inventory, and the rest without the namespace in which the inventory lives.
-fn split(mut inventory: Inventory) -> (Vec<InventoryObject>, Inventory) {
-    let made = inventory.objects.iter().filter(|object| object.made && object.kind == RUN);
-    let runs = made.cloned().collect();
-    let is_system = |object: &InventoryObject| object.kind == "Namespace" && object.name == SYSTEM_NAMESPACE;
-    inventory.objects.retain(|object| object.kind != RUN && !is_system(object));
-    (runs, inventory)
+/// An inventory of nothing, where only its namespace was made, so that nobody else can claim the cluster while that goes.
+async fn claimed(client: &Client) -> anyhow::Result<Option<Held>> {
+    let invocation = Uuid::new_v4().to_string();
+    inventory::claim(client, &invocation).await?;
+    Ok(inventory::read(client).await?.filter(|held| held.inventory.invocation == invocation))
 }
 
-/// Removes a set; what could not be removed, in one sentence each.
-async fn remove_set(
+/// What an inventory lists, without the namespace in which the inventory lives.
+fn without_own_namespace(objects: Vec<InventoryObject>) -> Vec<InventoryObject> {
+    let is_own = |object: &InventoryObject| object.kind == "Namespace" && object.name == SYSTEM_NAMESPACE;
+    objects.into_iter().filter(|object| !is_own(object)).collect()
+}
+
+/// Removes objects; returns those that somebody else needs.
+async fn remove_all(
     client: &Client,
-    set: &Inventory,
-    deadline: Instant,
+    objects: &[InventoryObject],
+    options: &ApplyOptions,
     say: Say<'_>,
-) -> anyhow::Result<Vec<String>> {
+) -> anyhow::Result<Vec<InventoryObject>> {
     let mut tell = |class: Class, count: usize| say(format!("removing {}: {count}", class.as_str()));
-    let removed = remove(client, set, &ApplyOptions::until(deadline), &mut tell).await?;
-    removed.kept.into_iter().for_each(&mut *say);
-    Ok(removed.failures.iter().map(ToString::to_string).collect())
+    let removed = remove(client, objects, options, &mut tell).await?;
+    if removed.failures.is_empty() {
+        return Ok(removed.kept);
+    }
+    let failures: Vec<String> = removed.failures.iter().map(ToString::to_string).collect();
+    Err(anyhow!(failures.join("; ")))
+}
+
+/// That an object stays, and why.
+fn stays(object: &InventoryObject) -> String {
+    let other = object.needed_by.as_deref().unwrap_or_default();
+    let place = match &object.namespace {
+        Some(namespace) => format!("{} {namespace}/{}", object.kind, object.name),
+        None => format!("{} {}", object.kind, object.name),
+    };
+    format!("{place} stays, as {other} needs it: once that is gone, `kfe2e down` removes it")
 }
 
 /// Deletes a run, and waits until its Jobs and their pods are gone: the garbage collector comes only after.
-async fn remove_run(
-    client: &Client,
-    run: &InventoryObject,
-    invocation: &str,
-    deadline: Instant,
-) -> anyhow::Result<()> {
+async fn remove_run(client: &Client, run: &InventoryObject, deadline: Instant) -> anyhow::Result<()> {
     let api: Api<E2ETest> = Api::all(client.clone());
     let fails = |why: String| anyhow!("removing {RUN} {}: {why}", run.name);
     let late = |_| fails("the API server did not answer in time".into());
     let answer = timeout_at(deadline, api.get(&run.name)).await.map_err(late)?;
     let Some(run_now) = found(answer).map_err(|error| fails(error.to_string()))? else { return Ok(()) };
     let uid = run_now.uid().unwrap_or_default();
-    // Without a UID the answer to its creation was lost: then it says itself who made it.
-    let is_ours = run.uid.as_ref().map_or_else(
-        || run_now.annotations().get(INVOCATION).is_some_and(|by| by == invocation),
-        |known| *known == uid,
-    );
-    if !is_ours {
+    if run.uid.as_ref() != Some(&uid) {
         return Ok(());
     }
     let jobs: Api<Job> = Api::namespaced(client.clone(), &run_now.spec.target_namespace);
@@ -129,27 +180,39 @@ async fn remove_run(
 mod tests {
     use super::*;
 
-    fn object(kind: &str, name: &str, made: bool) -> InventoryObject {
+    fn object(kind: &str, name: &str) -> InventoryObject {
         InventoryObject {
             api_version: "v1".into(),
             kind: kind.into(),
             namespace: None,
             name: name.into(),
             uid: None,
-            made,
+            made: true,
+            needed_by: None,
         }
     }
 
     #[test]
-    fn runs_come_first_and_the_inventorys_own_namespace_last() {
-        let objects = vec![
-            object("Namespace", SYSTEM_NAMESPACE, true),
-            object("Namespace", "user", true),
-            object(RUN, "mine", true),
-            object(RUN, "theirs", false),
-        ];
-        let (runs, rest) = split(Inventory { objects, ..Inventory::default() });
-        assert_eq!(runs, [object(RUN, "mine", true)]);
-        assert_eq!(rest.objects, [object("Namespace", "user", true)]);
+    fn a_run_or_a_record_stands_for_its_invocations_alone() {
+        assert!(Whose::Anyones.is("theirs"));
+        let ours = Whose::Of(["ours".to_owned()].into());
+        assert!(ours.is("ours") && !ours.is("theirs"));
+    }
+
+    #[test]
+    fn the_inventorys_own_namespace_is_not_among_the_others() {
+        let objects =
+            vec![object("Namespace", SYSTEM_NAMESPACE), object("Namespace", "user"), object(RUN, "mine")];
+        assert_eq!(without_own_namespace(objects), [object("Namespace", "user"), object(RUN, "mine")]);
+    }
+
+    #[test]
+    fn what_stays_says_for_whose_sake_and_what_to_do() {
+        let kept =
+            InventoryObject { needed_by: Some("Pod user/theirs".into()), ..object("Namespace", "user") };
+        assert_eq!(
+            stays(&kept),
+            "Namespace user stays, as Pod user/theirs needs it: once that is gone, `kfe2e down` removes it"
+        );
     }
 }

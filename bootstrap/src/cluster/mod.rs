@@ -3,7 +3,9 @@
 mod blocking;
 mod connect;
 mod embedded;
+mod exec_plugin;
 mod existing;
+mod flags;
 mod kind;
 mod kubectl;
 mod made;
@@ -90,6 +92,13 @@ pub struct ClusterSettings {
     pub for_existing: ExistingArgs,
 }
 
+impl ClusterSettings {
+    /// The name of a cluster that is given none.
+    pub const DEFAULT_NAME: &str = "kfe2e";
+    /// The number of nodes where none is asked for.
+    pub const DEFAULT_NODES: u8 = 1;
+}
+
 /// A cluster that was made, or found.
 #[derive(Clone, Debug)]
 pub struct Created {
@@ -126,14 +135,14 @@ pub trait Cluster: Send + Sync {
     fn kubectl(&self, say: Say<'_>) -> anyhow::Result<PathBuf>;
     /// Copies what the cluster's own parts logged into `folder`.
     fn evidence(&self, folder: &Path) -> anyhow::Result<()>;
+    /// Told before an invocation of `kfe2e` claims the cluster. Of one that lasts, what that makes in it is what
+    /// [`Cluster::destroy`] removes from it, also in a later process.
+    fn claims(&self, _invocation: &str) -> anyhow::Result<()> {
+        Ok(())
+    }
     /// Removes the cluster and everything that it left; nothing to remove is a success. Of a cluster that lasts, only
-    /// what was made in it is removed.
-    fn destroy(&self, say: Say<'_>) -> anyhow::Result<()>;
-}
-
-/// The first flag that was given, of those of one kind.
-fn first_given<const N: usize>(flags: [(&'static str, bool); N]) -> Option<&'static str> {
-    flags.into_iter().find_map(|(flag, given)| given.then_some(flag))
+    /// what was made in it is removed. Returns what stays for somebody else's sake, in one sentence each.
+    fn destroy(&self, say: Say<'_>) -> anyhow::Result<Vec<String>>;
 }
 
 /// The cluster that the settings ask for.
@@ -142,19 +151,7 @@ fn first_given<const N: usize>(flags: [(&'static str, bool); N]) -> Option<&'sta
 /// A name that no cluster can have, or a flag of another kind of cluster.
 pub fn of(settings: &ClusterSettings) -> Result<Box<dyn Cluster>, Failure> {
     ClusterName::new(&settings.name).map_err(|error| Failure::usage(error.to_string()))?;
-    let given = [
-        (ClusterKind::Kind, settings.for_kind.given()),
-        (ClusterKind::Microk8s, settings.for_microk8s.given()),
-        (ClusterKind::Existing, settings.for_existing.given()),
-    ];
-    for (kind, flag) in given {
-        if let Some(flag) = flag.filter(|_| kind != settings.kind) {
-            return Err(Failure::usage(format!(
-                "{flag} belongs to --cluster {kind}, and this is --cluster {}",
-                settings.kind
-            )));
-        }
-    }
+    flags::check(settings).map_err(Failure::usage)?;
     Ok(match settings.kind {
         ClusterKind::Kind => Box::new(Kind::new(settings)?),
         ClusterKind::Microk8s => Box::new(Microk8s::new(settings)?),

@@ -26,11 +26,7 @@ pub struct Record {
 impl Record {
     /// The record of the cluster of this kind and name, which must be a DNS label.
     pub fn of(kind: ClusterKind, name: &str) -> Self {
-        let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let state = folder("XDG_STATE_HOME")
-            .or_else(|| folder("HOME").map(|home| home.join(".local/state")))
-            .unwrap_or_else(|| PathBuf::from("/var/lib"));
-        Self::below(&state.join("kfe2e"), kind, name)
+        Self::below(&Self::root(), kind, name)
     }
 
     /// The record of a cluster below this folder.
@@ -41,6 +37,15 @@ impl Record {
     /// The names with a record of this kind, in order.
     pub fn names(kind: ClusterKind) -> anyhow::Result<Vec<String>> {
         Self::of(kind, "").names_beside()
+    }
+
+    /// The folder below which this user's records are.
+    pub fn root() -> PathBuf {
+        let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let state = folder("XDG_STATE_HOME")
+            .or_else(|| folder("HOME").map(|home| home.join(".local/state")))
+            .unwrap_or_else(|| PathBuf::from("/var/lib"));
+        state.join("kfe2e")
     }
 
     fn names_beside(&self) -> anyhow::Result<Vec<String>> {
@@ -125,7 +130,8 @@ impl Record {
         }
     }
 
-    fn path(&self) -> PathBuf {
+    /// Its own file.
+    pub fn path(&self) -> PathBuf {
         self.folder.join(FILE)
     }
 }

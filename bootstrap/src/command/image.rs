@@ -10,13 +10,22 @@ use bootstrap_image::{Entry, Image, Layer, minimal_root, write_layout};
 use crds::ExitCode;
 use serde::Deserialize;
 
-use crate::{cluster, command_line::ClusterArgs, failure::Failure};
+use crate::{
+    cluster::{self, ClusterKind},
+    command_line::ClusterArgs,
+    failure::Failure,
+};
 
 /// Loads the images of a layout into a running cluster.
 pub fn load(cluster: &ClusterArgs, folder: &Path) -> Result<ExitCode, Failure> {
     bootstrap_image::list(folder).map_err(|error| Failure::usage(error.to_string()))?;
     let (kind, _) = cluster.kind();
-    let cluster = cluster::of(&cluster.settings(kind, 1, &[]))?;
+    if kind == ClusterKind::Existing {
+        return Err(Failure::usage(
+            "--cluster existing: images cannot be loaded into such a cluster; push them to a registry that its nodes reach",
+        ));
+    }
+    let cluster = cluster::of(&cluster.settings(kind))?;
     cluster.check()?;
     cluster.load_images(&[folder.to_owned()], &mut |line| tell(&line))?;
     Ok(ExitCode::Succeeded)

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use crate::{
     cluster::{self, Cluster, ClusterKind},
+    command::shown,
     command_line::UpArgs,
     failure::Failure,
     interrupt::Interrupt,
@@ -21,8 +22,7 @@ pub async fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     if kind == ClusterKind::Existing {
         return Err(Failure::usage("--cluster existing: such a cluster is up already; `kfe2e run` uses it"));
     }
-    let cluster: Arc<dyn Cluster> =
-        Arc::from(cluster::of(&args.cluster.settings(kind, args.nodes, &args.images))?);
+    let cluster: Arc<dyn Cluster> = Arc::from(cluster::of(&args.cluster.settings(kind))?);
     checked(&cluster, because.as_deref()).await?;
     let interrupt =
         Interrupt::listen().map_err(|error| Failure::infrastructure(format!("signals: {error}")))?;
@@ -43,9 +43,13 @@ pub async fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     });
     drop(progress);
     drawing.finish();
-    let created = outcome?;
-    tell(args.output, &created.kubeconfig);
-    Ok(ExitCode::Succeeded)
+    match outcome {
+        Ok(created) => {
+            tell(args.output, &created.kubeconfig);
+            Ok(ExitCode::Succeeded)
+        }
+        Err(failure) => shown(args.output, failure),
+    }
 }
 
 #[allow(clippy::print_stdout, reason = "the result of the command")]

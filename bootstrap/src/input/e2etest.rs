@@ -6,15 +6,14 @@ use crds::v1alpha1::E2ETest;
 use kube::{CustomResourceExt as _, core::cel::validate_cel};
 use serde_json::Value;
 
-use super::schema;
+use super::{schema, yaml};
 use crate::failure::Failure;
 
 /// The one `E2ETest` in a YAML or JSON file.
 pub fn read(path: &Path) -> Result<E2ETest, Failure> {
     let place = path.display();
     let text = fs::read_to_string(path).map_err(|error| Failure::usage(format!("{place}: {error}")))?;
-    let value: Value = serde_saphyr::from_str(&text)
-        .map_err(|error| Failure::usage(format!("{place}: {}", first_line(&error))))?;
+    let value = yaml::parse(&text).map_err(|problem| Failure::usage(format!("{place}: {problem}")))?;
     parse(&value).map_err(|problem| Failure::usage(format!("{place}: {problem}")))
 }
 
@@ -82,13 +81,6 @@ fn is_object_name(name: &str) -> bool {
         })
 }
 
-/// The YAML reader draws the place under its message; the first line says all.
-fn first_line(error: &serde_saphyr::Error) -> String {
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    format!("not YAML: {}", line.strip_prefix("error: ").unwrap_or(line))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,7 +88,7 @@ mod tests {
     const HEAD: &str = "apiVersion: e2e.kubeflow.org/v1alpha1\nkind: E2ETest\nmetadata: {name: a}\n";
 
     fn parsed(yaml: &str) -> Result<E2ETest, String> {
-        parse(&serde_saphyr::from_str(yaml).map_err(|error| error.to_string())?)
+        parse(&yaml::parse(yaml)?)
     }
 
     #[test]
@@ -112,12 +104,13 @@ mod tests {
         for (spec, message) in [
             (
                 "spec: {targetNamespace: ns, tests: [{name: t, image: i, scrpt: {}}]}",
-                "spec.tests[0].scrpt: unknown field; known here: env, image, name, notebook, pipelineAccess, resources, \
-                 runAsUser, script, startTimeout, timeout",
+                "spec.tests[0].scrpt: unknown field; known here: env, image, job, kubernetesAccess, name, nodeSelector, notebook, \
+                 pipelineAccess, podDefaults, podSecurity, receipt, requirements, resources, retries, runAsUser, script, \
+                 startTimeout, timeout, tolerations",
             ),
             (
                 "spec: {targetNamespace: ns, tests: [{name: t, image: i, script: {source: {inline: x}}, notebook: {source: {inline: x}}}]}",
-                "spec.tests[0]: give exactly one of notebook and script",
+                "spec.tests[0]: give exactly one of notebook, script and job",
             ),
             (
                 "spec: {targetNamespace: ns, timeout: 1x, tests: [{name: t, image: i, script: {source: {inline: x}}}]}",

@@ -3,3 +3,4 @@
 pub mod e2etest;
 pub mod schema;
 pub mod source;
+pub mod yaml;

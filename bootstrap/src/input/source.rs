@@ -1,6 +1,6 @@
 //! Notebooks and scripts from files: read, checked, and made into tests.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use crds::v1alpha1::{Notebook, PositiveDuration, Script, Source, Test};
 use serde_json::{Map, Value};
@@ -44,7 +44,8 @@ pub fn notebook(path: &Path, common: &Common) -> Result<Test, Failure> {
     if with_text == 0 {
         return Err(bad("it has no code cell with anything to run".into()));
     }
-    Ok(Test { notebook: Some(Notebook { source: inline(document.to_string()) }), ..test(path, common) })
+    let notebook = Notebook { source: Source::inline(document.to_string()), parameters: BTreeMap::new() };
+    Ok(Test { notebook: Some(notebook), ..test(path, common) })
 }
 
 /// A test that runs the script in `path` with Python.
@@ -53,8 +54,7 @@ pub fn script(path: &Path, common: &Common) -> Result<Test, Failure> {
     if text.trim().is_empty() {
         return Err(Failure::usage(format!("{}: the script is empty", path.display())));
     }
-    let script = Script { source: inline(text), interpreter: vec!["python3".into()], args: Vec::new() };
-    Ok(Test { script: Some(script), ..test(path, common) })
+    Ok(Test { script: Some(Script::python(Source::inline(text))), ..test(path, common) })
 }
 
 /// Gives tests whose names are taken, by `others` or among themselves, the next free number: `hello`, `hello-2`.
@@ -85,21 +85,10 @@ fn read(path: &Path, what: &str) -> Result<String, Failure> {
 /// Everything of a test but what it runs.
 fn test(path: &Path, common: &Common) -> Test {
     Test {
-        name: name(path),
-        notebook: None,
-        script: None,
-        image: common.image.clone(),
-        env: Vec::new(),
-        resources: None,
         pipeline_access: common.pipeline_access,
-        run_as_user: 1000,
-        start_timeout: None,
         timeout: common.timeout.clone(),
+        ..Test::new(name(path), common.image.clone())
     }
-}
-
-fn inline(text: String) -> Source {
-    Source { inline: Some(text), config_map: None }
 }
 
 fn is_code(cell: &Map<String, Value>) -> bool {

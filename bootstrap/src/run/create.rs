@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use bootstrap_install::inventory;
+use bootstrap_install::Claim;
 use crds::{
-    inventory::{InventoryObject, OPERATOR},
+    inventory::InventoryObject,
     names::{self, annotation::INVOCATION},
     run_event::Stage,
     v1alpha1::E2ETest,
 };
-use kube::{Api, Client, ResourceExt as _, api::PostParams};
+use kube::{Api, ResourceExt as _, api::PostParams};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{failure::Failure, progress::Progress};
@@ -22,35 +22,31 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Creates the object. It is never applied: an object of this name that is there already holds the verdict of another
 /// run.
-pub async fn create(
-    client: &Client,
-    e2etest: &E2ETest,
-    invocation: &str,
-    progress: &Progress,
-) -> Result<E2ETest, Failure> {
-    let api: Api<E2ETest> = Api::all(client.clone());
+pub async fn create(claim: &Claim, e2etest: &E2ETest, progress: &Progress) -> Result<E2ETest, Failure> {
+    let api: Api<E2ETest> = Api::all(claim.client().clone());
+    let invocation = claim.invocation();
     let mut object = e2etest.clone();
     object.annotations_mut().insert(INVOCATION.into(), invocation.to_owned());
     let name = object.name_any();
     let params =
         PostParams { field_manager: Some(names::INSTALL_FIELD_MANAGER.into()), ..PostParams::default() };
-    record(client, &name, None).await?;
+    record(claim, &name, None).await?;
     let deadline = Instant::now() + WITHIN;
     let mut said = String::new();
     loop {
         let why = match timeout_at(deadline, api.create(&params, &object)).await {
             Ok(Ok(created)) => {
-                record(client, &name, created.uid()).await?;
+                record(claim, &name, created.uid()).await?;
                 return Ok(created);
             }
             Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => {
                 // An answer that cannot be had decides nothing: then the entry stays, and its removal looks again.
                 let Some(created) = present(&api, &name, invocation).await? else {
                     // Somebody else's, made in the moment before: it was never ours.
-                    forget(client, &name).await?;
+                    forget(claim, &name).await?;
                     return Err(taken(&name));
                 };
-                record(client, &name, created.uid()).await?;
+                record(claim, &name, created.uid()).await?;
                 return Ok(created);
             }
             Ok(Err(kube::Error::Api(status))) if status.is_invalid() => {
@@ -95,13 +91,13 @@ fn taken(name: &str) -> Failure {
 }
 
 /// Writes into the inventory that the run is ours: before it is made, and again with its UID.
-async fn record(client: &Client, name: &str, uid: Option<String>) -> Result<(), Failure> {
-    let recorded = inventory::record(client, OPERATOR, vec![entry(name, uid)]).await;
+async fn record(claim: &Claim, name: &str, uid: Option<String>) -> Result<(), Failure> {
+    let recorded = claim.record(vec![entry(name, uid)]).await;
     recorded.map_err(|error| Failure::infrastructure(error.to_string()))
 }
 
-async fn forget(client: &Client, name: &str) -> Result<(), Failure> {
-    let forgotten = inventory::forget(client, OPERATOR, &entry(name, None)).await;
+async fn forget(claim: &Claim, name: &str) -> Result<(), Failure> {
+    let forgotten = claim.forget(&entry(name, None)).await;
     forgotten.map_err(|error| Failure::infrastructure(error.to_string()))
 }
 
@@ -113,5 +109,6 @@ fn entry(name: &str, uid: Option<String>) -> InventoryObject {
         name: name.into(),
         uid,
         made: true,
+        needed_by: None,
     }
 }

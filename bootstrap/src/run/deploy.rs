@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use bootstrap_install::Before;
-use crds::{inventory::OPERATOR, run_event::Stage, v1alpha1::E2ETestSpec};
+use bootstrap_install::{Before, Claim, GateManifests, Object, gate_manifests};
+use crds::{gate_inventory::KUBEFLOW, run_event::Stage, v1alpha1::E2ETestSpec};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client,
     runtime::{conditions::is_created, wait::await_condition},
 };
 
-use super::{apply, lasting, operator_ready::operator_ready, stages::Figures};
+use super::{apply, lasting, operator_ready::operator_ready, plan::Operator, stages::Figures};
 use crate::{failure::Failure, manifests, progress::Progress};
 
 /// How long one question may take.
@@ -19,15 +19,18 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 /// How long the target namespace may take to appear: as long as Kubeflow itself.
 const TARGET_WITHIN: Duration = Duration::from_mins(45);
 
-/// Applies the operator and waits until it answers.
+/// Applies the operator, with what its gate needs to judge Kubeflow, and waits until it answers.
 pub async fn deploy(
-    client: &Client,
+    claim: &Claim,
+    operator: Operator,
+    kubeflow: &[Object],
     spec: &E2ETestSpec,
     create_target: bool,
     before: Before,
     progress: &Progress,
 ) -> Result<((), Figures), Failure> {
-    let mut objects = manifests::operator().map_err(Failure::infrastructure)?;
+    let client = claim.client();
+    let Operator { image, mut objects } = operator;
     let target = if create_target {
         manifests::target(&spec.target_namespace, &spec.service_account_name)
             .map_err(Failure::infrastructure)?
@@ -35,13 +38,25 @@ pub async fn deploy(
         Vec::new()
     };
     if before == Before::Unknown {
-        objects = lasting::operator(client, objects).await?;
+        objects = lasting::operator(client, &image, objects).await?;
     }
     objects.extend(target);
-    apply(client, OPERATOR, &objects, before, Stage::Deploy, progress).await?;
+    if !kubeflow.is_empty() {
+        let gate = gate_manifests(KUBEFLOW, kubeflow);
+        let GateManifests { objects: gate, unknown } =
+            gate.map_err(|error| Failure::infrastructure(error.to_string()))?;
+        for object in unknown {
+            progress.say(
+                Stage::Deploy,
+                format!("{object}: the gate cannot judge it: the set does not bring its CRD"),
+            );
+        }
+        objects.extend(gate);
+    }
+    apply(claim, &objects, before, Stage::Deploy, progress).await?;
     target_exists(client, &spec.target_namespace, progress).await?;
     let binding = manifests::target_binding(&spec.target_namespace).map_err(Failure::infrastructure)?;
-    apply(client, OPERATOR, &binding, before, Stage::Deploy, progress).await?;
+    apply(claim, &binding, before, Stage::Deploy, progress).await?;
     operator_ready(client, progress).await?;
     Ok(((), Figures::new()))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bootstrap_install::{Object, found, inventory};
 use crds::{
+    inventory::State,
     names::{self, label},
     v1alpha1::E2ETest,
 };
@@ -14,7 +15,7 @@ use k8s_openapi::{
 use kube::{Api, Client, CustomResourceExt as _, ResourceExt as _};
 use tokio::time::timeout;
 
-use super::plan::KubeflowSource;
+use super::plan::{KubeflowSource, Plan};
 use crate::failure::Failure;
 
 /// How long one question may take.
@@ -27,19 +28,19 @@ const PROFILES: &str = "profiles.kubeflow.org";
 const POD_DEFAULTS: &str = "poddefaults.kubeflow.org";
 
 /// Refuses a cluster in which somebody else's Kubeflow would be overwritten, or another run would be disturbed.
-pub async fn check(client: &Client, kubeflow: &KubeflowSource, run: &str) -> Result<(), Failure> {
-    let claimed =
-        inventory::claimed_by(client).await.map_err(|error| Failure::infrastructure(error.to_string()))?;
-    if claimed.is_some() {
+pub async fn check(client: &Client, plan: &Plan) -> Result<(), Failure> {
+    let run = plan.name();
+    let held = inventory::read(client).await.map_err(|error| Failure::infrastructure(error.to_string()))?;
+    if held.is_some_and(|held| held.inventory.state != State::Left) {
         return Err(taken());
     }
-    if *kubeflow != KubeflowSource::None && crd(client, PROFILES).await?.is_some() {
+    if plan.kubeflow != KubeflowSource::None && crd(client, PROFILES).await?.is_some() {
         return Err(Failure::usage(format!(
             "this cluster has a Kubeflow that kfe2e did not install (CRD {PROFILES}): give `--kubeflow none` to \
              test that one, or name another cluster"
         )));
     }
-    operator(client, Vec::new()).await?;
+    operator(client, plan.operator_image(), Vec::new()).await?;
     if get(&Api::<E2ETest>::all(client.clone()), run).await?.is_some() {
         return Err(Failure::usage(format!(
             "the cluster has an E2ETest {run} already, with the verdict of another run: remove it with \
@@ -47,17 +48,6 @@ pub async fn check(client: &Client, kubeflow: &KubeflowSource, run: &str) -> Res
         )));
     }
     Ok(())
-}
-
-/// Whether the cluster is still this invocation's: somebody may have removed what it made, and another run may have begun.
-pub async fn still_claimed(client: &Client, invocation: &str) -> Result<(), Failure> {
-    let holder = inventory::claimed_by(client).await;
-    match holder.map_err(|error| Failure::infrastructure(error.to_string()))? {
-        Some(holder) if holder != invocation => Err(Failure::infrastructure(
-            "somebody has removed what this run made, and another run has begun in this cluster: nothing is removed",
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// That the cluster holds what another invocation made.
@@ -74,15 +64,15 @@ pub async fn serves_pod_defaults(client: &Client) -> Result<bool, Failure> {
 }
 
 /// The objects of the operator that this cluster lacks. One of the same version that runs here is used as it is.
-pub async fn operator(client: &Client, objects: Vec<Object>) -> Result<Vec<Object>, Failure> {
+pub async fn operator(client: &Client, image: &str, objects: Vec<Object>) -> Result<Vec<Object>, Failure> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), names::SYSTEM_NAMESPACE);
     let version =
         |crd: CustomResourceDefinition| crd.labels().get(label::VERSION).cloned().unwrap_or_default();
     let seen = Seen {
         crd: crd(client, E2ETest::crd_name()).await?.map(version),
-        image: get(&deployments, names::OPERATOR).await?.map(|deployment| image(&deployment)),
+        image: get(&deployments, names::OPERATOR).await?.map(|deployment| image_of(&deployment)),
     };
-    needed(objects, &seen).map_err(Failure::usage)
+    needed(objects, image, &seen).map_err(Failure::usage)
 }
 
 /// What of an operator that is not ours is in the cluster.
@@ -95,7 +85,7 @@ struct Seen {
 }
 
 /// The objects that are to be applied, or why none can be.
-fn needed(mut objects: Vec<Object>, seen: &Seen) -> Result<Vec<Object>, String> {
+fn needed(mut objects: Vec<Object>, image: &str, seen: &Seen) -> Result<Vec<Object>, String> {
     let version = env!("CARGO_PKG_VERSION");
     if let Some(found) = &seen.crd {
         if found != version {
@@ -109,11 +99,11 @@ fn needed(mut objects: Vec<Object>, seen: &Seen) -> Result<Vec<Object>, String> 
         }
         objects.retain(|object| object.identity().kind != "CustomResourceDefinition");
     }
-    if let Some(image) = &seen.image {
-        let ours = format!("{}:{version}", names::IMAGE_REPOSITORY);
-        if *image != ours {
+    if let Some(found) = &seen.image {
+        if found != image {
             return Err(format!(
-                "the cluster runs the operator {image}, and this kfe2e needs {ours}: upgrade or remove the operator there"
+                "the cluster runs the operator {found}, and this run asks for {image}: if that is kfe2e {version} too, name \
+                 it with --operator-image; else upgrade or remove the operator there"
             ));
         }
         objects.clear();
@@ -121,7 +111,7 @@ fn needed(mut objects: Vec<Object>, seen: &Seen) -> Result<Vec<Object>, String> 
     Ok(objects)
 }
 
-fn image(deployment: &Deployment) -> String {
+fn image_of(deployment: &Deployment) -> String {
     let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
     pod.and_then(|pod| pod.containers.first()?.image.clone()).unwrap_or_default()
 }
@@ -153,19 +143,30 @@ mod tests {
     #[test]
     fn what_is_there_in_the_same_version_is_used() {
         let version = env!("CARGO_PKG_VERSION");
-        let all = manifests::operator().unwrap();
-        assert_eq!(needed(all.clone(), &Seen::default()).unwrap(), all);
-        let without_crd = needed(all.clone(), &seen(Some(version), None)).unwrap();
+        let image = manifests::released_image();
+        let all = manifests::operator(&image).unwrap();
+        assert_eq!(needed(all.clone(), &image, &Seen::default()).unwrap(), all);
+        let without_crd = needed(all.clone(), &image, &seen(Some(version), None)).unwrap();
         assert_eq!(without_crd.len(), all.len() - 1);
-        let image = format!("{}:{version}", names::IMAGE_REPOSITORY);
-        assert!(needed(all, &seen(Some(version), Some(&image))).unwrap().is_empty());
+        assert!(needed(all.clone(), &image, &seen(Some(version), Some(&image))).unwrap().is_empty());
+        let own = "registry.example.org/e2e:1";
+        assert!(needed(all, own, &seen(Some(version), Some(own))).unwrap().is_empty());
     }
 
     #[test]
     fn another_version_is_refused() {
-        let all = manifests::operator().unwrap();
-        assert!(needed(all.clone(), &seen(Some("9.0.0"), None)).unwrap_err().contains("of version 9.0.0"));
-        assert!(needed(all.clone(), &seen(Some(""), None)).unwrap_err().contains("an unknown version"));
-        assert!(needed(all, &seen(None, Some("other:1"))).unwrap_err().contains("runs the operator other:1"));
+        let image = manifests::released_image();
+        let all = manifests::operator(&image).unwrap();
+        assert!(
+            needed(all.clone(), &image, &seen(Some("9.0.0"), None)).unwrap_err().contains("of version 9.0.0")
+        );
+        assert!(
+            needed(all.clone(), &image, &seen(Some(""), None)).unwrap_err().contains("an unknown version")
+        );
+        assert!(
+            needed(all, &image, &seen(None, Some("other:1")))
+                .unwrap_err()
+                .contains("runs the operator other:1")
+        );
     }
 }

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use bootstrap_install::{ApplyOptions, Before, Object, Recorded};
+use bootstrap_install::{ApplyOptions, Before, Claim, Object, Recorded};
 use crds::{
     ExitCode, names,
     run_event::Stage,
@@ -51,8 +51,6 @@ use crate::{
 pub struct Reached {
     /// Whether there is a cluster, and it is this run's.
     pub made: bool,
-    /// The claim on a cluster that lasts: what is removed at the end is this invocation's, or nothing is.
-    pub claim: Option<String>,
     /// A client of the cluster, once it serves.
     pub client: Option<Client>,
     /// The latest state of the run.
@@ -73,7 +71,7 @@ pub async fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let settings = ClusterSettings {
         must_be_new: true,
         failure_logs: plan.out.join("cluster"),
-        ..args.cluster.settings(kind, args.nodes, &args.images)
+        ..args.cluster.settings(kind)
     };
     let cluster: Arc<dyn Cluster> = Arc::from(cluster::of(&settings)?);
     up::checked(&cluster, plan.cluster_because.as_deref()).await?;
@@ -88,6 +86,8 @@ pub async fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let results = collect::collect(&mut stages, &cluster, &reached, &plan.out).await;
     let succeeded = stopped.is_none() && verdict(&reached) == Some(RunReason::TestsPassed);
     let clean_up = clean_up(&mut stages, &cluster, &reached, !keeps(plan.keep, succeeded)).await;
+    let left = clean_up.iter().flatten();
+    let problems: Vec<String> = results.problems.iter().chain(left).cloned().collect();
 
     let result = outcome::result(&Ended {
         run: plan.name(),
@@ -96,9 +96,9 @@ pub async fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         stages: stages.results(),
         stopped: stopped.as_ref(),
         e2etest: reached.e2etest.as_ref(),
-        clean_up: clean_up.as_ref(),
+        clean_up: clean_up.as_ref().err(),
         files: &results.files,
-        problems: &results.problems,
+        problems: &problems,
         environment: &reached.environment,
     });
     drop(stages);
@@ -129,30 +129,30 @@ async fn forward(
     let mut before = Before::Empty;
     if created.lasting {
         before = Before::Unknown;
-        lasting::check(&client, &plan.kubeflow, plan.name()).await?;
+        lasting::check(&client, plan).await?;
         e2etest = plan.e2etest(&kubeflow, lasting::serves_pod_defaults(&client).await?)?;
         reached.namespaces = Some(namespaces(&kubeflow, &e2etest));
     }
     let invocation = Uuid::new_v4().to_string();
+    up::claims(cluster, &invocation).await?;
     let claimed = bootstrap_install::inventory::claim(&client, &invocation).await;
-    if !claimed.map_err(|error| Failure::infrastructure(error.to_string()))? {
-        return Err(lasting::taken());
-    }
+    let claimed = claimed.map_err(|error| Failure::infrastructure(error.to_string()))?;
+    let claim = claimed.ok_or_else(lasting::taken)?;
     reached.made = true;
-    reached.claim = created.lasting.then(|| invocation.clone());
     reached.environment.extend(images(&e2etest));
     let progress = stages.progress.clone();
     if plan.kubeflow != KubeflowSource::None {
-        let install = install::install(&client, &kubeflow, before, &progress);
+        let install = install::install(&claim, &kubeflow, before, &progress);
         Box::pin(stages.run(Stage::Install, install)).await?;
     }
     let create_target = plan.kubeflow == KubeflowSource::None;
-    let deploy = deploy::deploy(&client, &e2etest.spec, create_target, before, &progress);
+    let operator = plan.operator()?;
+    let deploy = deploy::deploy(&claim, operator, &kubeflow, &e2etest.spec, create_target, before, &progress);
     Box::pin(stages.run(Stage::Deploy, deploy)).await?;
     if e2etest.spec.kubeflow.is_none() && (!create_target || created.lasting) {
         progress.say(Stage::Deploy, "the E2ETest has no gate: its tests start without waiting for Kubeflow");
     }
-    let test = test::test(&client, &e2etest, &invocation, &progress, &mut reached.e2etest);
+    let test = test::test(&claim, &e2etest, &progress, &mut reached.e2etest);
     Box::pin(stages.run(Stage::Test, test)).await
 }
 
@@ -168,7 +168,7 @@ fn asked_for(args: &RunArgs, kind: ClusterKind) -> BTreeMap<String, String> {
     BTreeMap::from([
         ("cluster".into(), kind.to_string()),
         ("kubeflow".into(), args.kubeflow.clone()),
-        ("operator image".into(), format!("{}:{}", names::IMAGE_REPOSITORY, env!("CARGO_PKG_VERSION"))),
+        ("operator image".into(), args.operator_image.clone()),
     ])
 }
 
@@ -192,24 +192,18 @@ const fn keeps(keep: Keep, succeeded: bool) -> bool {
     }
 }
 
-/// Removes the cluster, or from a cluster that lasts what this run made.
+/// Removes the cluster, or from a cluster that lasts what this run made. Returns what stays for somebody else's sake.
 async fn clean_up(
     stages: &mut Stages,
     cluster: &Arc<dyn Cluster>,
     reached: &Reached,
     remove: bool,
-) -> Option<Failure> {
+) -> Result<Vec<String>, Failure> {
     if !(reached.made && remove) {
-        return None;
+        return Ok(Vec::new());
     }
     let progress = stages.progress.clone();
-    let removal = async {
-        if let (Some(claim), Some(client)) = (&reached.claim, &reached.client) {
-            lasting::still_claimed(client, claim).await?;
-        }
-        up::destroy(cluster, &progress).await
-    };
-    stages.run_to_end(Stage::Down, removal).await.err()
+    stages.run_to_end(Stage::Down, up::destroy(cluster, &progress)).await
 }
 
 /// The output folder: made now, so that a place that cannot be written costs nothing.
@@ -240,10 +234,9 @@ fn exit_code(result: &RunResult) -> ExitCode {
 /// How long applying a set may take; what is refused for a passing reason until then is a failure.
 const APPLY_WITHIN: Duration = Duration::from_mins(45);
 
-/// Applies objects, keeps the inventory `set` of them, and shows what is waited for.
+/// Applies objects, writes them into the inventory, and shows what is waited for.
 async fn apply(
-    client: &Client,
-    set: &str,
+    claim: &Claim,
     objects: &[Object],
     before: Before,
     stage: Stage,
@@ -255,7 +248,7 @@ async fn apply(
             progress.say(stage, format!("{object} waits: {reason}"));
         }
     };
-    let applied = bootstrap_install::apply_recorded(client, set, objects, before, &options, &tell).await;
+    let applied = bootstrap_install::apply_recorded(claim, objects, before, &options, &tell).await;
     let Recorded { applied, kept } = applied.map_err(|error| Failure::infrastructure(error.to_string()))?;
     if let Some(first) = kept.first() {
         let count = kept.len();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bootstrap_install::Object;
 use crds::{
+    gate_inventory::KUBEFLOW,
     names,
     v1alpha1::{E2ETest, E2ETestSpec, Gate, Test, ZeroableDuration},
 };
@@ -13,6 +14,7 @@ use crate::{
     command_line::{Keep, RunArgs},
     failure::Failure,
     input::{e2etest, source},
+    manifests,
 };
 
 /// Name of an `E2ETest` that is made from flags.
@@ -28,6 +30,15 @@ pub enum KubeflowSource {
     None,
     /// A rendered file or a folder.
     Path(PathBuf),
+}
+
+/// The operator that runs the tests.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// Its image.
+    pub image: String,
+    /// What it consists of.
+    pub objects: Vec<Object>,
 }
 
 /// Everything that is known before the first side effect.
@@ -64,7 +75,7 @@ impl Plan {
                 "there is nothing to test: give --notebook FILE, --script FILE or -f FILE",
             ));
         }
-        for folder in &args.images {
+        for folder in &args.cluster.images {
             bootstrap_image::list(folder).map_err(|error| Failure::usage(format!("--images: {error}")))?;
         }
         let out = args.out.clone().unwrap_or_else(|| {
@@ -79,6 +90,18 @@ impl Plan {
     /// Name of the run, known before anything is made.
     pub fn name(&self) -> &str {
         self.file.as_ref().and_then(|file| file.metadata.name.as_deref()).unwrap_or(DEFAULT_RUN)
+    }
+
+    /// Image of the operator.
+    pub fn operator_image(&self) -> &str {
+        &self.args.operator_image
+    }
+
+    /// The operator, with the image that is asked for.
+    pub fn operator(&self) -> Result<Operator, Failure> {
+        let image = self.args.operator_image.clone();
+        let objects = manifests::operator(&image).map_err(Failure::infrastructure)?;
+        Ok(Operator { image, objects })
     }
 
     /// The `E2ETest` of the run, once it is known what Kubeflow consists of. `pod_defaults` says that the cluster serves
@@ -97,12 +120,9 @@ impl Plan {
             E2ETest::new(
                 DEFAULT_RUN,
                 E2ETestSpec {
-                    target_namespace: names::kubeflow::DEFAULT_PROFILE.into(),
-                    service_account_name: names::kubeflow::DEFAULT_EDITOR.into(),
                     kubeflow: gate(kubeflow),
-                    tests: Vec::new(),
-                    max_parallel: 4,
                     timeout: self.args.timeout.clone(),
+                    ..E2ETestSpec::new(names::kubeflow::DEFAULT_PROFILE, Vec::new())
                 },
             )
         });
@@ -125,13 +145,12 @@ impl Plan {
     }
 }
 
-/// The gate over every namespace in which Kubeflow runs something.
+/// The gate over everything that is installed.
 fn gate(kubeflow: &[Object]) -> Option<Gate> {
-    let namespaces = bootstrap_install::workload_namespaces(kubeflow);
-    if namespaces.is_empty() {
+    if kubeflow.is_empty() {
         return None;
     }
-    Some(Gate { namespaces, timeout: None, stable_for: ZeroableDuration(STABLE_FOR.into()) })
+    Some(Gate { stable_for: ZeroableDuration(STABLE_FOR.into()), ..Gate::over_inventory(KUBEFLOW) })
 }
 
 /// Whether the set brings the API by which a pod gets its Pipelines token.

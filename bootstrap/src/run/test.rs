@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bootstrap_install::Claim;
 use crds::{
     ExitCode,
     run_event::Stage,
@@ -9,7 +10,7 @@ use crds::{
 };
 use futures::TryStreamExt as _;
 use kube::{
-    Api, Client,
+    Api,
     runtime::{WatchStreamExt as _, watcher::watch_object},
 };
 use tokio::time::{Instant, timeout_at};
@@ -25,15 +26,14 @@ const LOST_WITHIN: Duration = Duration::from_mins(5);
 
 /// Creates the `E2ETest` and waits until it is finished. `seen` holds the latest state, also when this is dropped.
 pub async fn test(
-    client: &Client,
+    claim: &Claim,
     e2etest: &E2ETest,
-    invocation: &str,
     progress: &Progress,
     seen: &mut Option<E2ETest>,
 ) -> Result<((), Figures), Failure> {
-    let api: Api<E2ETest> = Api::all(client.clone());
+    let api: Api<E2ETest> = Api::all(claim.client().clone());
     let name = e2etest.metadata.name.clone().unwrap_or_default();
-    *seen = Some(create(client, e2etest, invocation, progress).await?);
+    *seen = Some(create(claim, e2etest, progress).await?);
     let limit = e2etest.spec.timeout.get().map_err(|error| Failure::usage(error.to_string()))?;
     follow(api, &name, Instant::now() + limit + GRACE, progress, seen).await.map(|()| ((), Figures::new()))
 }

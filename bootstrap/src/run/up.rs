@@ -118,11 +118,24 @@ pub async fn version(client: &Client) -> Result<String, Failure> {
         .map_err(|error| Failure::infrastructure(format!("the API server's version: {error}")))
 }
 
-/// Removes the cluster.
-pub async fn destroy(cluster: &Arc<dyn Cluster>, progress: &Progress) -> Result<((), Figures), Failure> {
-    let (cluster, progress) = (Arc::clone(cluster), progress.clone());
-    let remove = move || cluster.destroy(&mut |line| progress.say(Stage::Down, line));
-    joined(spawn_blocking(remove).await).map(|()| ((), Figures::new()))
+/// Tells the cluster who is about to claim it.
+pub async fn claims(cluster: &Arc<dyn Cluster>, invocation: &str) -> Result<(), Failure> {
+    let (cluster, invocation) = (Arc::clone(cluster), invocation.to_owned());
+    joined(spawn_blocking(move || cluster.claims(&invocation)).await)
+}
+
+/// Removes the cluster. Returns what stays for somebody else's sake, which is said too.
+pub async fn destroy(
+    cluster: &Arc<dyn Cluster>,
+    progress: &Progress,
+) -> Result<(Vec<String>, Figures), Failure> {
+    let (cluster, lines) = (Arc::clone(cluster), progress.clone());
+    let remove = move || cluster.destroy(&mut |line| lines.say(Stage::Down, line));
+    let left = joined(spawn_blocking(remove).await)?;
+    for sentence in &left {
+        progress.say(Stage::Down, sentence.clone());
+    }
+    Ok((left, Figures::new()))
 }
 
 /// The outcome of a blocking step.

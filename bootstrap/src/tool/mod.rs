@@ -7,6 +7,7 @@ mod streams;
 use std::{
     env,
     ffi::{OsStr, OsString},
+    fs::File,
     io::{ErrorKind, Write},
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::PathBuf,
@@ -39,6 +40,7 @@ pub struct Tool<'a> {
     words: Vec<OsString>,
     limit: Duration,
     input: Option<Source>,
+    output: Option<File>,
     cancel: Option<&'a Cancel>,
 }
 
@@ -48,7 +50,14 @@ impl<'a> Tool<'a> {
         let mut command = Command::new(program.as_ref());
         // A process group of its own: Ctrl-C in the terminal reaches `kfe2e`, which ends things in order.
         command.env("LC_ALL", "C").process_group(0);
-        Self { command, words: vec![program.as_ref().to_owned()], limit: SHORT, input: None, cancel: None }
+        Self {
+            command,
+            words: vec![program.as_ref().to_owned()],
+            limit: SHORT,
+            input: None,
+            output: None,
+            cancel: None,
+        }
     }
 
     /// Adds arguments.
@@ -104,6 +113,14 @@ impl<'a> Tool<'a> {
         self
     }
 
+    /// Where its output goes, instead of to the caller: there it also is when the caller does not live to read it. A lock
+    /// on the file is held until both have closed it.
+    #[must_use]
+    pub fn output_into(mut self, file: File) -> Self {
+        self.output = Some(file);
+        self
+    }
+
     /// Ends it when `cancel` says so.
     #[must_use]
     pub const fn cancelled_by(mut self, cancel: &'a Cancel) -> Self {
@@ -143,7 +160,7 @@ impl<'a> Tool<'a> {
     fn watch(mut self, line: &mut dyn FnMut(&str)) -> Result<Ended, ToolError> {
         let words = self.line();
         let failed = |error: std::io::Error| ToolError::Io { line: words.clone(), reason: error.to_string() };
-        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command.stdout(self.output.take().map_or_else(Stdio::piped, Stdio::from)).stderr(Stdio::piped());
         self.command.stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() });
         let mut child = self.command.spawn().map_err(|error| match error.kind() {
             ErrorKind::NotFound => ToolError::Missing { program: self.words[0].to_string_lossy().into() },

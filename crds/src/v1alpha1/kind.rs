@@ -7,7 +7,7 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{E2ETestStatus, Gate, PositiveDuration, Test};
+use super::{E2ETestStatus, Gate, PositiveDuration, Test, ZeroableDuration};
 
 /// What to test, and how.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -32,8 +32,9 @@ use super::{E2ETestStatus, Gate, PositiveDuration, Test};
     "self.targetNamespace == oldSelf.targetNamespace && self.serviceAccountName == oldSelf.serviceAccountName \
      && has(self.kubeflow) == has(oldSelf.kubeflow) && (!has(self.kubeflow) || self.kubeflow == oldSelf.kubeflow) \
      && self.tests == oldSelf.tests && self.tests.map(t, t.name) == oldSelf.tests.map(t, t.name) \
-     && self.maxParallel == oldSelf.maxParallel && self.timeout == oldSelf.timeout")
-    .message("spec cannot be changed: create a new E2ETest"))]
+     && self.maxParallel == oldSelf.maxParallel && self.failFast == oldSelf.failFast && self.timeout == oldSelf.timeout")
+    .message("spec cannot be changed, but for cancel and ttlAfterFinished: create a new E2ETest"))]
+#[x_kube(validation = Rule::new("!oldSelf.cancel || self.cancel").message("cancel cannot be taken back").field_path(".cancel"))]
 #[x_kube(validation = Rule::new(
     "!self.timeout.matches('^([0-9]{1,5}[hms]){1,3}$') || self.tests.all(t, \
      [has(t.startTimeout) ? t.startTimeout : '1s', has(t.timeout) ? t.timeout : '1s'] \
@@ -67,9 +68,36 @@ pub struct E2ETestSpec {
     #[serde(default = "four")]
     #[schemars(range(min = 1, max = 64))]
     pub max_parallel: i32,
+    /// Start no further test once one has not passed, its retries included; tests that run already go on to their end.
+    #[serde(default)]
+    pub fail_fast: bool,
     /// How long the whole run may take, the gate included.
     #[serde(default = "ninety_minutes")]
     pub timeout: PositiveDuration,
+    /// Stop the run: it ends with the reason `Cancelled`. Cannot be taken back.
+    #[serde(default)]
+    pub cancel: bool,
+    /// How long a finished run is kept before it is deleted with its Jobs. Left out: it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ZeroableDuration")]
+    pub ttl_after_finished: Option<ZeroableDuration>,
+}
+
+impl E2ETestSpec {
+    /// A run of these tests, everything else at its default.
+    pub fn new(target_namespace: impl Into<String>, tests: Vec<Test>) -> Self {
+        Self {
+            target_namespace: target_namespace.into(),
+            service_account_name: default_editor(),
+            kubeflow: None,
+            tests,
+            max_parallel: four(),
+            fail_fast: false,
+            timeout: ninety_minutes(),
+            cancel: false,
+            ttl_after_finished: None,
+        }
+    }
 }
 
 /// The default of [`E2ETestSpec::service_account_name`].

@@ -10,15 +10,19 @@ pub mod resources;
 pub mod source;
 pub mod status;
 pub mod test;
+mod text_map;
+pub mod toleration;
 
 pub use condition::{ConditionType, find};
 pub use duration::{DurationError, PositiveDuration, ZeroableDuration};
-pub use gate::Gate;
+pub use gate::{Gate, IgnoredObjects};
 pub use kind::{E2ETest, E2ETestSpec};
 pub use reason::{GateReason, RunReason, TestReason};
 pub use resources::{Amount, Resources};
-pub use source::{ConfigMapKey, Notebook, Script, Source};
+pub use source::{ConfigMapKey, ImageProgram, Notebook, Script, Source};
 pub use status::{
-    CellSummary, ComponentStatus, E2ETestStatus, JobReference, KubeflowStatus, TestState, TestStatus,
+    AttemptStatus, CellSummary, ComponentStatus, E2ETestStatus, JobReference, KubeflowStatus, TestState,
+    TestStatus,
 };
-pub use test::{EnvVariable, Test};
+pub use test::{EnvVariable, PodSecurity, ReceiptPolicy, Test};
+pub use toleration::{TaintEffect, Toleration, TolerationOperator};

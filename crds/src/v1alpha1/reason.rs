@@ -118,13 +118,88 @@ reasons! {
 }
 
 impl RunReason {
+    /// What a person does about it.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::WaitingForKubeflow => "Wait, or look at `status.kubeflow.components` for what blocks.",
+            Self::Running => "Wait, or look at `status.tests`.",
+            Self::TestsPassed => "Nothing.",
+            Self::TestsFailed => "Look at the reason and message of the tests in `status.tests` that failed.",
+            Self::KubeflowNotReady => {
+                "Repair what `status.kubeflow.components` says is blocking, or give the gate a longer `timeout`."
+            }
+            Self::TimedOut => "Give `spec.timeout` more time, or `maxParallel` more tests at once.",
+            Self::Cancelled => "Create a new E2ETest to run the tests again.",
+            Self::InvalidSpec => "Correct the field that the message names, in a new E2ETest.",
+            Self::Inconclusive => {
+                "Look at the tests in `status.tests` that are Inconclusive: nobody knows whether they passed."
+            }
+            Self::InfrastructureError => {
+                "Repair what kept the tests from running: see the tests in `status.tests` whose state is Error."
+            }
+        }
+    }
+
     /// Whether the run is over with this reason.
     pub const fn is_verdict(self) -> bool {
         !matches!(self, Self::WaitingForKubeflow | Self::Running)
     }
 }
 
+impl GateReason {
+    /// What a person does about it.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Ready | Self::NotRequested => "Nothing.",
+            Self::Waiting => "Wait, or repair what the message says is blocking.",
+            Self::Lapsed => {
+                "Find out what became unready: it does not change the verdict by itself, but may explain it."
+            }
+            Self::TimedOut => {
+                "Repair what the message says is blocking, or give the gate a longer `timeout`."
+            }
+        }
+    }
+}
+
 impl TestReason {
+    /// What a person does about it.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::CellFailed => {
+                "Look at the executed notebook: the message names the cell and the exception."
+            }
+            Self::NonZeroExit => "Look at the log: the message holds its last line.",
+            Self::OOMKilled => "Give the test a higher `resources.limits.memory`, or let it need less.",
+            Self::KernelDied => {
+                "Install the kernel that the notebook names into the image, or look at the log for why it ended."
+            }
+            Self::TimedOut => {
+                "Give the test a longer `timeout`, or find out where it hangs: the message names the cell or the last line."
+            }
+            Self::ReceiptFailed => "Look at the check that the message names.",
+            Self::ImagePullFailed => "Correct `image`, or give the node access to its registry.",
+            Self::Unschedulable => "Make room, or ask for less: the message is the scheduler's.",
+            Self::PodCreationRefused => {
+                "Do what the message asks for: it is the API server's, the quota's or the webhook's."
+            }
+            Self::StartTimedOut => {
+                "Give the test a longer `startTimeout`, or repair what the message says the pod waits for."
+            }
+            Self::PodDefaultNotInjected => {
+                "Repair Kubeflow's PodDefault webhook, or the label of the namespace by which it selects it."
+            }
+            Self::Evicted => "Run the test again, with `retries` or on a node that has room.",
+            Self::JobVanished => "Find out who deleted the Job or its pod, and run the test again.",
+            Self::NoReceipt => {
+                "Let the test write a receipt with at least one check to `$E2E_RECEIPT`, or set `receipt: Optional`."
+            }
+            Self::NoVerdict => {
+                "Look at the log: the test's container ended without the runner having judged it."
+            }
+        }
+    }
+
     /// The verdict that one such test leads a run to.
     pub const fn verdict(self) -> RunReason {
         match self {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::TestReason;
+use crate::verdict::truncate;
 
 /// Where the run stands.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -19,6 +20,10 @@ pub struct E2ETestStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Time")]
     pub start_time: Option<Time>,
+    /// When the operator first saw that the run is cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Time")]
+    pub cancel_time: Option<Time>,
     /// When the run finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Time")]
@@ -73,6 +78,10 @@ pub struct ComponentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(max = 1024))]
     pub blocking: Option<String>,
+    /// When all of its objects were ready for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Time")]
+    pub first_ready_time: Option<Time>,
 }
 
 /// Where one test stands.
@@ -103,13 +112,16 @@ impl TestState {
 }
 
 /// One test's status.
-#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TestStatus {
     /// Name of the test.
     pub name: String,
     /// Where it stands.
     pub state: TestState,
+    /// Whether it passed only after an attempt that did not.
+    #[serde(default)]
+    pub flaky: bool,
     /// Number of the current attempt, from 1; 0 before the first. Written before the attempt's Job is created.
     #[serde(default)]
     pub attempt: i32,
@@ -137,6 +149,59 @@ pub struct TestStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "CellSummary")]
     pub cells: Option<CellSummary>,
+    /// The earlier attempts, none of which passed, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["attempt".into()]))]
+    pub attempts: Vec<AttemptStatus>,
+}
+
+impl TestStatus {
+    /// The current attempt as an earlier one, which is what it is once the next begins.
+    pub fn as_earlier_attempt(&self) -> AttemptStatus {
+        AttemptStatus {
+            attempt: self.attempt,
+            state: self.state,
+            reason: self.reason,
+            message: self.message.as_deref().map(|message| truncate(message, MAX_EARLIER_MESSAGE)),
+            job: self.job.clone(),
+            start_time: self.start_time.clone(),
+            completion_time: self.completion_time.clone(),
+        }
+    }
+}
+
+/// Longest message of an earlier attempt, in bytes: of 64 tests with 10 retries each, all must fit into one object.
+const MAX_EARLIER_MESSAGE: usize = 512;
+
+/// An attempt that did not pass and was followed by another.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptStatus {
+    /// Number of the attempt, from 1.
+    pub attempt: i32,
+    /// How it ended.
+    pub state: TestState,
+    /// Why it did not pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "TestReason")]
+    pub reason: Option<TestReason>,
+    /// One sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = 512))]
+    pub message: Option<String>,
+    /// Its Job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "JobReference")]
+    pub job: Option<JobReference>,
+    /// When its Job was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Time")]
+    pub start_time: Option<Time>,
+    /// When it was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Time")]
+    pub completion_time: Option<Time>,
 }
 
 /// The Job of an attempt.
@@ -157,4 +222,8 @@ pub struct CellSummary {
     pub failed: i32,
     /// All code cells that are not empty.
     pub total: i32,
+    /// Number of the cell that is running, counted as in messages; absent once the test is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i32")]
+    pub current: Option<i32>,
 }

@@ -3,7 +3,7 @@
 //! Nothing is remembered between two passes but what the status says, and that holds only what cannot be seen again: when
 //! things began and ended, the number of an attempt, the UID of its Job, the verdicts.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use crds::v1alpha1::{
     ConditionType, E2ETest, E2ETestStatus, GateReason, RunReason, TestState, TestStatus, find,
@@ -12,10 +12,11 @@ use jiff::Timestamp;
 
 use crate::{
     attempt::{self, Context},
-    clock::{after, spoken, stamp, until},
+    clock::{after, stamp, until},
     conditions::{Saying, Truth, set},
     effect::Batch,
-    gate,
+    ending::RunsEnd,
+    expiry, gate,
     observed::Observed,
     plan::{Draft, Plan, Requeue, say},
     settings::Settings,
@@ -25,11 +26,18 @@ use crate::{
 /// How long a run that goes on is left alone at most: a watch may miss an event.
 const SAFETY_NET: Duration = Duration::from_mins(5);
 
+/// How long a run that waits for a place among all runs is left alone at most: it is told when its turn has come, unless
+/// the place became free by a run's deletion.
+const ASK_FOR_A_PLACE: Duration = Duration::from_secs(30);
+
 /// Decides one pass.
 pub fn decide(test: &E2ETest, observed: &Observed, settings: &Settings, now: Timestamp) -> Plan {
     let before = test.status.clone().unwrap_or_default();
-    if is_finished(&before) || test.metadata.deletion_timestamp.is_some() {
+    if test.metadata.deletion_timestamp.is_some() {
         return Plan::nothing(before.clone(), before);
+    }
+    if is_finished(&before) {
+        return finished(test, before, now);
     }
     let run = match validate(test) {
         Ok(run) => run,
@@ -37,27 +45,52 @@ pub fn decide(test: &E2ETest, observed: &Observed, settings: &Settings, now: Tim
     };
 
     let mut status = begin(&run, &before, test.metadata.generation, now);
-    let deadline = after(status.start_time.as_ref().map_or(now, |start| start.0), run.timeout);
-    let mut wakes = vec![deadline, after(now, SAFETY_NET)];
+    let end = RunsEnd::of(&run, &status, now);
+    let mut wakes = vec![end.at, after(now, SAFETY_NET)];
 
     let began = status.tests.iter().any(|entry| entry.attempt > 0);
-    let judged = gate::judge(run.gate.as_ref(), &observed.gate, &status, began, now);
+    let judged = gate::judge(run.gate.as_ref(), observed.gate.as_deref(), &status, began, now);
     wakes.extend(judged.wake);
     record_gate(&mut status, &judged, test.metadata.generation, now);
 
-    let effects = attempts(&run, &mut status, observed, settings, deadline, &mut wakes, now);
-    let started = if judged.reason == GateReason::TimedOut {
-        skip_pending(&mut status, "Kubeflow did not become ready", now);
-        false
-    } else if now >= deadline {
-        skip_pending(&mut status, &format!("the run's timeout of {} passed", spoken(run.timeout)), now);
-        false
+    let passing = Passing { run: &run, observed, settings, end, now };
+    let (effects, again) = attempts(&passing, &mut status, &mut wakes);
+    let why_not = if end.passed(now) {
+        Some(end.sentence())
+    } else if judged.reason == GateReason::TimedOut {
+        Some("Kubeflow did not become ready".to_owned())
     } else {
-        judged.open && start_pending(&run, &mut status, now)
+        run.fail_fast.then(|| failed_test(&status)).flatten()
+    };
+    let started = match why_not {
+        Some(why) => {
+            skip_pending(&mut status, &why, now);
+            false
+        }
+        None => judged.open && start_pending(&passing, &mut status, &mut wakes),
     };
 
-    let requeue = if started { Requeue::Now } else { next_look(&status, &wakes, now) };
-    Plan::new(before, effects, Draft { status, generation: test.metadata.generation, deadline, now }, requeue)
+    let requeue = if started || again { Requeue::Now } else { next_look(&status, &wakes, now) };
+    Plan::new(before, effects, Draft { status, generation: test.metadata.generation, end, now }, requeue)
+}
+
+/// What one pass depends on.
+struct Passing<'a> {
+    run: &'a Run,
+    observed: &'a Observed,
+    settings: &'a Settings,
+    end: RunsEnd,
+    now: Timestamp,
+}
+
+/// A run that is over is kept for as long as it asks for, and nothing of it is written any more.
+fn finished(test: &E2ETest, status: E2ETestStatus, now: Timestamp) -> Plan {
+    let expired = expiry::expired(test, now);
+    let requeue = match expiry::expires_at(test) {
+        Some(at) if expired.is_none() => Requeue::After(until(now, at)),
+        Some(_) | None => Requeue::Never,
+    };
+    Plan::finished(status, expired, requeue)
 }
 
 /// Whether the run is over: nothing of it changes any more.
@@ -86,6 +119,9 @@ fn begin(run: &Run, before: &E2ETestStatus, generation: Option<i64>, now: Timest
     let mut status = before.clone();
     status.observed_generation = generation;
     status.start_time.get_or_insert_with(|| stamp(now));
+    if run.cancel {
+        status.cancel_time.get_or_insert_with(|| stamp(now));
+    }
     status.tests = run
         .tests
         .iter()
@@ -114,29 +150,38 @@ fn record_gate(
     status.kubeflow.clone_from(&judged.shown);
 }
 
-/// Takes every attempt that is not over one step further.
+/// Takes every attempt that is not over one step further; says whether one is to be followed by another at once.
 fn attempts(
-    run: &Run,
+    passing: &Passing<'_>,
     status: &mut E2ETestStatus,
-    observed: &Observed,
-    settings: &Settings,
-    deadline: Timestamp,
     wakes: &mut Vec<Timestamp>,
-    now: Timestamp,
-) -> Vec<Batch> {
+) -> (Vec<Batch>, bool) {
+    let &Passing { run, observed, settings, end, now } = passing;
     let mut batches = Vec::new();
+    let mut again = false;
     for (entry, test) in status.tests.iter_mut().zip(&run.tests) {
         if entry.attempt == 0 || entry.state.is_final() {
             continue;
         }
-        let step = attempt::advance(Context { run, test, observed, settings, now, deadline }, entry);
-        *entry = step.status;
+        let context = Context { run, test, observed, settings, now, end };
+        let step = attempt::advance(context, entry);
         wakes.extend(step.wake);
+        let next = attempt::again(context, &step.status);
+        again |= next.is_some();
+        *entry = next.unwrap_or(step.status);
         if !step.effects.is_empty() {
             batches.push(Batch { test: test.name.clone(), effects: step.effects });
         }
     }
-    batches
+    (batches, again)
+}
+
+/// Why no further test is started after one that did not pass, its retries included.
+fn failed_test(status: &E2ETestStatus) -> Option<String> {
+    let failed = status.tests.iter().find(|entry| {
+        matches!(entry.state, TestState::Failed | TestState::Error | TestState::Inconclusive)
+    })?;
+    Some(format!("test {} did not pass, and failFast is set", failed.name))
 }
 
 /// Tests whose turn will not come.
@@ -148,17 +193,27 @@ fn skip_pending(status: &mut E2ETestStatus, why: &str, now: Timestamp) {
     }
 }
 
-/// Writes down the first attempt of as many tests as may run at once. Their Jobs are asked for only by a pass that reads
-/// this from the status: a Job without its attempt written down can never be.
-fn start_pending(run: &Run, status: &mut E2ETestStatus, now: Timestamp) -> bool {
+/// Writes down the first attempt of as many tests as may run at once, in this run and over all runs. Their Jobs are asked
+/// for only by a pass that reads this from the status: a Job without its attempt written down can never be.
+fn start_pending(passing: &Passing<'_>, status: &mut E2ETestStatus, wakes: &mut Vec<Timestamp>) -> bool {
+    let &Passing { run, observed, settings, now, .. } = passing;
     let running = status.tests.iter().filter(|entry| entry.state == TestState::Running).count();
     let free = run.max_parallel.saturating_sub(running);
+    let places = observed.places.unwrap_or(free);
+    let pending = status.tests.iter_mut().filter(|entry| entry.state == TestState::Pending).take(free);
     let mut started = false;
-    for entry in status.tests.iter_mut().filter(|entry| entry.state == TestState::Pending).take(free) {
-        entry.state = TestState::Running;
-        entry.attempt = 1;
-        entry.start_time = Some(stamp(now));
-        started = true;
+    for (position, entry) in pending.enumerate() {
+        if position < places {
+            entry.state = TestState::Running;
+            entry.attempt = 1;
+            entry.start_time = Some(stamp(now));
+            entry.message = None;
+            started = true;
+        } else {
+            let cap = settings.max_running.map_or(0, NonZeroUsize::get);
+            entry.message = Some(format!("waits for its turn: the operator runs at most {cap} pods at once"));
+            wakes.push(after(now, ASK_FOR_A_PLACE));
+        }
     }
     started
 }

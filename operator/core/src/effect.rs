@@ -43,6 +43,8 @@ pub struct Target {
     pub name: String,
     /// Its UID.
     pub uid: String,
+    /// Why it is ended, for [`crds::names::annotation::ENDED`]; `None` where its own end is to decide.
+    pub because: Option<String>,
 }
 
 /// The writes for one test, in order. The first that fails ends its batch; other tests' batches go on.

@@ -4,7 +4,7 @@ use crds::v1alpha1::{
     ConditionType, E2ETestStatus, JobReference, RunReason, TestReason, TestState, TestStatus, find,
 };
 
-use crate::decide::is_finished;
+use crate::{decide::is_finished, verdict};
 
 /// An event about the run, for the shell to publish.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,9 +28,14 @@ pub(crate) fn between(old: &E2ETestStatus, new: &E2ETestStatus) -> Vec<EventDraf
         let names: Vec<&str> = new.tests.iter().map(|test| test.name.as_str()).collect();
         drafts.push(normal("Started", "Start", format!("The run started; its tests: {}", names.join(", "))));
     }
+    if old.cancel_time.is_none() && new.cancel_time.is_some() && !is_finished(new) {
+        let note = "The run is being cancelled: what runs is ended, and nothing more is started";
+        drafts.push(normal("Cancelling", "Cancel", note.to_owned()));
+    }
     drafts.extend(gate(old, new));
     for test in &new.tests {
         let before = old.tests.iter().find(|before| before.name == test.name);
+        drafts.extend(of_attempt(before, test));
         drafts.extend(of_test(before, test));
     }
     drafts.extend(finished(old, new));
@@ -62,6 +67,19 @@ fn gate(old: &E2ETestStatus, new: &E2ETestStatus) -> Option<EventDraft> {
     }
 }
 
+/// An attempt did not pass, and another follows.
+fn of_attempt(before: Option<&TestStatus>, test: &TestStatus) -> Option<EventDraft> {
+    let known = before.map_or(0, |before| before.attempts.len());
+    let attempt = test.attempts.get(known)?;
+    let message = attempt.message.as_deref().unwrap_or_default();
+    let note = format!(
+        "Attempt {} of test {} did not pass, and is followed by another: {message}",
+        attempt.attempt, test.name
+    );
+    let reason = attempt.reason.map_or("NotPassed", TestReason::as_str).to_owned();
+    Some(EventDraft { warning: true, reason, action: "Retry", note, job: attempt.job.clone() })
+}
+
 /// A test's Job was made, or the test is over.
 fn of_test(before: Option<&TestStatus>, test: &TestStatus) -> Option<EventDraft> {
     let was = before.map(|before| before.state).unwrap_or_default();
@@ -70,6 +88,10 @@ fn of_test(before: Option<&TestStatus>, test: &TestStatus) -> Option<EventDraft>
         let reason = test.reason.map_or("NotRun", TestReason::as_str);
         let job = test.job.clone();
         return Some(match test.state {
+            TestState::Passed if test.flaky => {
+                let note = format!("Test {} is flaky: {}", test.name, verdict::of_flaky(test));
+                EventDraft { warning: true, reason: "TestFlaky".to_owned(), action: "Test", note, job }
+            }
             TestState::Passed => {
                 EventDraft { job, ..normal("TestPassed", "Test", format!("Test {} passed", test.name)) }
             }
@@ -87,9 +109,10 @@ fn of_test(before: Option<&TestStatus>, test: &TestStatus) -> Option<EventDraft>
             },
         });
     }
-    let had_job = before.is_some_and(|before| before.job.is_some());
+    let had_job = before.is_some_and(|before| before.attempt == test.attempt && before.job.is_some());
     let job = test.job.as_ref().filter(|_| !had_job)?;
-    let note = format!("Test {} runs as Job {}", test.name, job.name);
+    let again = if test.attempt > 1 { format!(", attempt {}", test.attempt) } else { String::new() };
+    let note = format!("Test {} runs as Job {}{again}", test.name, job.name);
     Some(EventDraft { job: Some(job.clone()), ..normal("TestStarted", "Test", note) })
 }
 

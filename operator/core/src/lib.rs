@@ -13,25 +13,30 @@ mod clock;
 mod conditions;
 mod decide;
 pub mod effect;
+mod ending;
 pub mod event;
+mod expiry;
 pub mod gate;
 pub mod names;
 pub mod observed;
 mod plan;
 pub mod settings;
+pub mod share;
 mod validate;
 mod verdict;
 
 #[cfg(test)]
 pub(crate) use attempt::state_of as attempt_state;
-pub use attempt::wants_warnings_of;
+pub use attempt::{runs_in, wants_warnings_of};
 pub use build::pod_default::resource as pod_default_resource;
 pub use decide::{decide, is_finished};
 pub use effect::{Acted, Batch, Effect, Outcome};
 pub use event::EventDraft;
-pub use observed::{AttemptFacts, Observed, Unreadable, Wanted};
+pub use expiry::{Expired, expires_at};
+pub use observed::{AttemptFacts, Observed, Unreadable, Wanted, WantedAttempt};
 pub use plan::{Plan, Report, Requeue};
 pub use settings::Settings;
+pub use share::{Claim, shares};
 
 #[cfg(test)]
 mod tests;

@@ -1,29 +1,41 @@
 //! Facts of one pass: what was read, straight from the API server, and nothing that was concluded from it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use crds::v1alpha1::E2ETest;
+use crds::{
+    progress::Progress,
+    v1alpha1::{E2ETest, TestStatus},
+};
 use jiff::Timestamp;
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use kube::core::DynamicObject;
+use serde_json::Value;
 
 use crate::{
     decide::is_finished,
-    gate::NamespaceFacts,
+    gate::{Readiness, Target},
     names,
-    validate::{ValidTest, validate},
+    validate::{Program, ValidTest, validate},
 };
 
 /// What the world looked like.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
-    /// The gate's namespaces, in the order of [`Wanted::gate`].
-    pub gate: Vec<NamespaceFacts>,
+    /// How everything under [`Wanted::gate`] stands; `None` while that is not known.
+    pub gate: Option<Arc<Readiness>>,
     /// Labels of the target namespace; none where it does not exist or was not asked for.
     pub target_labels: Option<BTreeMap<String, String>>,
     /// The run's PodDefault.
     pub pod_default: PodDefaultFacts,
     /// Why the target namespace cannot be read: the rest is then empty and says nothing.
     pub unreadable: Option<Unreadable>,
+    /// The PodDefaults of [`Wanted::named`], by name.
+    pub named: BTreeMap<String, NamedPodDefault>,
+    /// How many more tests may start under the cap over all runs; `None` where there is none.
+    pub places: Option<usize>,
     /// What is there of the attempts of [`Wanted::attempts`], by the test's name.
     pub attempts: BTreeMap<String, AttemptFacts>,
 }
@@ -53,6 +65,37 @@ pub enum PodDefaultFacts {
     },
 }
 
+/// What is there of a PodDefault that a test names.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum NamedPodDefault {
+    /// Nothing.
+    Absent,
+    /// It is there.
+    Present {
+        /// Labels that its selector asks for.
+        match_labels: BTreeMap<String, String>,
+        /// Whether its selector asks for nothing else.
+        by_labels_alone: bool,
+    },
+}
+
+impl From<&DynamicObject> for NamedPodDefault {
+    fn from(object: &DynamicObject) -> Self {
+        let selector = object.data.pointer("/spec/selector");
+        let of = |field: &str| selector.and_then(|selector| selector.get(field));
+        let labels = of("matchLabels").and_then(Value::as_object);
+        let expressions = of("matchExpressions").and_then(Value::as_array);
+        Self::Present {
+            match_labels: labels
+                .into_iter()
+                .flatten()
+                .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+                .collect(),
+            by_labels_alone: expressions.is_none_or(Vec::is_empty),
+        }
+    }
+}
+
 /// What is there of one attempt.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AttemptFacts {
@@ -62,6 +105,8 @@ pub struct AttemptFacts {
     pub pods: Vec<Pod>,
     /// Warnings about the Job, or about a pod of it that has not started, newest last.
     pub warnings: Vec<Warning>,
+    /// What a running notebook told last.
+    pub progress: Option<Progress>,
 }
 
 /// A Warning event.
@@ -76,15 +121,28 @@ pub struct Warning {
 /// What [`crate::decide`] needs to be read.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Wanted {
-    /// Namespaces of the gate.
-    pub gate: Vec<String>,
+    /// What the gate looks at.
+    pub gate: Option<Target>,
     /// Where the children are.
     pub target_namespace: String,
     /// Name of the run's PodDefault, where an attempt that is not over needs it; the labels of the target namespace then
     /// too.
     pub pod_default: Option<String>,
-    /// Tests with an attempt that is not over, and the name of its Job.
-    pub attempts: Vec<(String, String)>,
+    /// Names of PodDefaults into which pods that are still to be made opt.
+    pub named: BTreeSet<String>,
+    /// Attempts that are not over.
+    pub attempts: Vec<WantedAttempt>,
+}
+
+/// An attempt that is not over.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct WantedAttempt {
+    /// Its test.
+    pub test: String,
+    /// The name of its Job.
+    pub job: String,
+    /// Whether its progress can be followed.
+    pub tells_progress: bool,
 }
 
 impl Wanted {
@@ -100,12 +158,24 @@ impl Wanted {
             status.tests.iter().filter(|entry| entry.attempt > 0 && !entry.state.is_final()).collect();
         let needs_access =
             |test: &ValidTest| test.pipeline_access && open.iter().any(|entry| entry.name == test.name);
+        let test_of = |entry: &TestStatus| run.tests.iter().find(|test| test.name == entry.name);
         Some(Self {
-            gate: run.gate.as_ref().map(|gate| gate.namespaces.clone()).unwrap_or_default(),
+            gate: run.gate.map(|gate| gate.target),
             pod_default: run.tests.iter().any(needs_access).then(|| names::pod_default(&run.uid)),
+            named: open
+                .iter()
+                .filter(|entry| entry.job.is_none())
+                .filter_map(|entry| test_of(entry))
+                .flat_map(|test| test.pod_defaults.iter().cloned())
+                .collect(),
             attempts: open
                 .iter()
-                .map(|entry| (entry.name.clone(), names::job(&entry.name, &run.uid, entry.attempt)))
+                .map(|entry| WantedAttempt {
+                    test: entry.name.clone(),
+                    job: names::job(&entry.name, &run.uid, entry.attempt),
+                    tells_progress: test_of(entry)
+                        .is_some_and(|test| matches!(test.program, Program::Notebook { .. })),
+                })
                 .collect(),
             target_namespace: run.namespace,
         })

@@ -12,8 +12,11 @@ use crate::{
     attempt::{FOR_POD, MAX_MESSAGE, not_served_sentence, state_of},
     clock::stamp,
     conditions::{Saying, Truth, set},
+    decide::is_finished,
     effect::{Acted, Batch, Outcome},
+    ending::RunsEnd,
     event::{self, EventDraft},
+    expiry::Expired,
     verdict,
 };
 
@@ -37,6 +40,8 @@ pub struct Plan {
     pub status: E2ETestStatus,
     /// When to look again.
     pub requeue: Requeue,
+    /// The run itself, if it is to be deleted: nothing else is to be done then.
+    pub expired: Option<Expired>,
     /// The status before this pass.
     before: E2ETestStatus,
     /// The status after this pass without what is concluded from the tests, and what that needs; `None` where nothing is
@@ -49,7 +54,7 @@ pub struct Plan {
 pub(crate) struct Draft {
     pub(crate) status: E2ETestStatus,
     pub(crate) generation: Option<i64>,
-    pub(crate) deadline: Timestamp,
+    pub(crate) end: RunsEnd,
     pub(crate) now: Timestamp,
 }
 
@@ -67,12 +72,17 @@ pub struct Report {
 impl Plan {
     /// Nothing to do, nothing to say, for good.
     pub(crate) const fn nothing(before: E2ETestStatus, status: E2ETestStatus) -> Self {
-        Self { effects: Vec::new(), status, requeue: Requeue::Never, before, draft: None }
+        Self { effects: Vec::new(), status, requeue: Requeue::Never, expired: None, before, draft: None }
+    }
+
+    /// Nothing to say of a run that is over, but that its time may have come.
+    pub(crate) fn finished(status: E2ETestStatus, expired: Option<Expired>, requeue: Requeue) -> Self {
+        Self { requeue, expired, ..Self::nothing(status.clone(), status) }
     }
 
     /// These effects, and the conditions that the draft leads to.
     pub(crate) fn new(before: E2ETestStatus, effects: Vec<Batch>, draft: Draft, requeue: Requeue) -> Self {
-        Self { effects, status: conclude(&draft), requeue, before, draft: Some(draft) }
+        Self { effects, status: conclude(&draft), requeue, expired: None, before, draft: Some(draft) }
     }
 
     /// What to say now that the effects were tried: what is not done is not said to be done.
@@ -94,6 +104,10 @@ impl Plan {
                 conclude(&draft)
             },
         );
+        // An end that was put off, since a write that it depends on failed, is not the end.
+        if requeue == Requeue::Never && self.draft.is_some() && !is_finished(&status) {
+            requeue = Requeue::Now;
+        }
         let events = event::between(&self.before, &status);
         Report { status: (status != self.before).then_some(status), events, requeue }
     }
@@ -118,8 +132,12 @@ fn settle_test(
             end(entry, TestReason::PodDefaultNotInjected, not_served_sentence(), now);
             false
         }
-        // A test that is over stays over: what could not be stopped ends at its own deadline.
-        Outcome::Refused { .. } if entry.state.is_final() => false,
+        // An attempt that is over stays over: what could not be stopped ends at its own deadline.
+        Outcome::Refused { .. }
+            if entry.state.is_final() || before.is_some_and(|before| before.attempt != entry.attempt) =>
+        {
+            false
+        }
         Outcome::Refused { message, permanent: true } => {
             end(entry, TestReason::PodCreationRefused, message, now);
             false
@@ -137,9 +155,9 @@ fn settle_test(
     }
 }
 
-/// Ends a test for a reason that its effects brought to light.
+/// Ends a test for a reason that its effects brought to light. It is not tried again: the same would be refused again.
 fn end(entry: &mut TestStatus, reason: TestReason, message: &str, now: Timestamp) {
-    entry.state = state_of(Some(reason));
+    entry.state = state_of(reason);
     entry.reason = Some(reason);
     entry.message = Some(truncate(message, MAX_MESSAGE));
     entry.completion_time = Some(stamp(now));
@@ -150,7 +168,7 @@ fn conclude(draft: &Draft) -> E2ETestStatus {
     let mut status = draft.status.clone();
     let passed = status.tests.iter().filter(|test| test.state == crds::v1alpha1::TestState::Passed).count();
     status.tests_summary = Some(format!("{passed}/{}", status.tests.len()));
-    let (reason, message) = verdict::of(&status, draft.deadline);
+    let (reason, message) = verdict::of(&status, &draft.end);
     say(&mut status, reason, &message, draft.generation, draft.now);
     status
 }

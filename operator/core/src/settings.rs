@@ -1,6 +1,6 @@
 //! What the operator is told once, at its start.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 /// Settings that decisions depend on.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -9,11 +9,13 @@ pub struct Settings {
     pub image: String,
     /// How much longer than its test a pod may live: for the runner to end the test by itself and to write its verdict.
     pub grace: Duration,
+    /// How many pods may run at once over all runs; `None` for any number.
+    pub max_running: Option<NonZeroUsize>,
 }
 
 impl Settings {
     /// The defaults, with this image.
     pub fn with_image(image: impl Into<String>) -> Self {
-        Self { image: image.into(), grace: Duration::from_mins(1) }
+        Self { image: image.into(), grace: Duration::from_mins(1), max_running: None }
     }
 }

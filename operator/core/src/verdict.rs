@@ -5,32 +5,39 @@ use std::collections::BTreeMap;
 use crds::v1alpha1::{
     ConditionType, E2ETestStatus, GateReason, RunReason, TestReason, TestState, TestStatus, find,
 };
-use jiff::Timestamp;
+
+use crate::ending::{Cause, RunsEnd};
 
 /// Tests that a sentence names at most; the status has them all.
 const NAMED: usize = 5;
 
 /// The reason of `Finished` and `Succeeded`, and its sentence. Anything but a verdict means that the run goes on.
-pub(crate) fn of(status: &E2ETestStatus, deadline: Timestamp) -> (RunReason, String) {
+pub(crate) fn of(status: &E2ETestStatus, end: &RunsEnd) -> (RunReason, String) {
     let tests = &status.tests;
-    if gate_is(status, GateReason::TimedOut) {
+    let cancelled = end.cause == Cause::Cancelled;
+    if gate_is(status, GateReason::TimedOut) && !cancelled {
         return (RunReason::KubeflowNotReady, gate_message(status));
     }
     if tests.iter().any(|test| !test.state.is_final()) {
-        return under_way(status);
+        return under_way(status, cancelled);
     }
-    let reason = if timed_out(tests, deadline) { RunReason::TimedOut } else { of_tests(tests) };
+    let reason = match end.cause {
+        Cause::Cancelled => RunReason::Cancelled,
+        Cause::Timeout(_) if timed_out(tests, end) => RunReason::TimedOut,
+        Cause::Timeout(_) => of_tests(tests),
+    };
     (reason, sentence(reason, tests))
 }
 
 /// Where a run stands that is not over.
-fn under_way(status: &E2ETestStatus) -> (RunReason, String) {
+fn under_way(status: &E2ETestStatus, cancelled: bool) -> (RunReason, String) {
     let tests = &status.tests;
     if tests.iter().all(|test| test.attempt == 0) && !gate_is(status, GateReason::Ready) && has_gate(status) {
         return (RunReason::WaitingForKubeflow, format!("no test has started: {}", gate_message(status)));
     }
     let done = tests.iter().filter(|test| test.state.is_final()).count();
     let mut parts = vec![format!("{done} of {} tests done", tests.len())];
+    parts.extend(cancelled.then(|| "the run is being cancelled".to_owned()));
     parts.extend(by_message(tests).into_iter().map(|(waits_for, names)| {
         let names = list(&names, ", ");
         match waits_for {
@@ -44,18 +51,22 @@ fn under_way(status: &E2ETestStatus) -> (RunReason, String) {
 /// Names of the running tests by what they wait for, since many often wait for the same; those that wait for nothing first.
 fn by_message(tests: &[TestStatus]) -> BTreeMap<Option<&str>, Vec<String>> {
     let mut by_message = BTreeMap::<_, Vec<String>>::new();
-    for test in tests.iter().filter(|test| test.state == TestState::Running) {
-        by_message.entry(test.message.as_deref()).or_default().push(test.name.clone());
+    for test in tests.iter().filter(|test| test.state == TestState::Running || test.message.is_some()) {
+        if !test.state.is_final() {
+            by_message.entry(test.message.as_deref()).or_default().push(again(test));
+        }
     }
     by_message
 }
 
-/// Whether the run's own timeout ended it: a test never got its turn, or was over only after the deadline.
-fn timed_out(tests: &[TestStatus], deadline: Timestamp) -> bool {
-    tests.iter().any(|test| {
-        test.state == TestState::NotRun
-            || test.completion_time.as_ref().is_some_and(|completion| completion.0 >= deadline)
-    })
+/// A running test's name, and which attempt it is if there was one before.
+fn again(test: &TestStatus) -> String {
+    if test.attempt > 1 { format!("{} (attempt {})", test.name, test.attempt) } else { test.name.clone() }
+}
+
+/// Whether the run's own timeout ended it: a test was over, or given up, only after the deadline.
+fn timed_out(tests: &[TestStatus], end: &RunsEnd) -> bool {
+    tests.iter().any(|test| test.completion_time.as_ref().is_some_and(|completion| end.passed(completion.0)))
 }
 
 /// The verdict that the tests lead to: the first of failed, infrastructure, inconclusive; passed only if every test did.
@@ -79,7 +90,14 @@ fn of_tests(tests: &[TestStatus]) -> RunReason {
 fn sentence(reason: RunReason, tests: &[TestStatus]) -> String {
     let total = tests.len();
     if reason == RunReason::TestsPassed {
-        return if total == 1 { "the test passed".to_owned() } else { format!("all {total} tests passed") };
+        let all = if total == 1 { "the test passed".to_owned() } else { format!("all {total} tests passed") };
+        return with_flaky(all, tests);
+    }
+    let passed = tests.iter().filter(|test| test.state == TestState::Passed).count();
+    if passed == total {
+        let why =
+            if reason == RunReason::Cancelled { "the run was cancelled" } else { "the run's time was up" };
+        return with_flaky(format!("{why}; all {total} tests passed"), tests);
     }
     let (failed, others): (Vec<_>, Vec<_>) = tests
         .iter()
@@ -87,7 +105,7 @@ fn sentence(reason: RunReason, tests: &[TestStatus]) -> String {
         .partition(|test| reason == RunReason::TestsFailed && test.state == TestState::Failed);
     let named =
         |tests: &[&TestStatus]| list(&tests.iter().map(|test| of_one(test)).collect::<Vec<_>>(), "; ");
-    match (failed.len(), others.len()) {
+    let text = match (failed.len(), others.len()) {
         (failures, 0) => format!("{failures} of {total} tests failed: {}", named(&failed)),
         (0, rest) => format!("{rest} of {total} tests did not pass: {}", named(&others)),
         (failures, rest) => format!(
@@ -95,13 +113,35 @@ fn sentence(reason: RunReason, tests: &[TestStatus]) -> String {
             named(&failed),
             named(&others)
         ),
-    }
+    };
+    with_flaky(text, tests)
+}
+
+/// Adds the tests that passed only after an attempt that did not.
+fn with_flaky(text: String, tests: &[TestStatus]) -> String {
+    let flaky: Vec<String> = tests.iter().filter(|test| test.flaky).map(of_flaky).collect();
+    if flaky.is_empty() { text } else { format!("{text}; flaky: {}", list(&flaky, "; ")) }
+}
+
+/// One flaky test in a few words.
+pub(crate) fn of_flaky(test: &TestStatus) -> String {
+    let last = test.attempts.last();
+    let reason = last.and_then(|attempt| attempt.reason).map_or("did not pass", TestReason::as_str);
+    let message = last.and_then(|attempt| attempt.message.as_deref()).map(|message| format!(": {message}"));
+    format!(
+        "{} passed in attempt {}, attempt {}: {reason}{}",
+        test.name,
+        test.attempt,
+        test.attempt - 1,
+        message.unwrap_or_default()
+    )
 }
 
 /// One test that did not pass, in a few words. Of a failed test the message (cell, exception, exit code) says all; of
 /// others the reason helps.
 fn of_one(test: &TestStatus) -> String {
-    let reason = test.reason.map_or("not run", TestReason::as_str);
+    let ended = if test.state == TestState::NotRun { "not run" } else { "cut short" };
+    let reason = test.reason.map_or(ended, TestReason::as_str);
     match (&test.message, test.state == TestState::Failed) {
         (Some(message), true) => format!("{}: {message}", test.name),
         (Some(message), false) => format!("{}: {reason}: {message}", test.name),

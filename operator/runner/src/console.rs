@@ -18,6 +18,12 @@ impl Console {
         Self { stream: Box::new(io::stderr()) }
     }
 
+    /// Another stream.
+    #[cfg(test)]
+    pub(crate) fn to(stream: Box<dyn Write>) -> Self {
+        Self { stream }
+    }
+
     /// Writes bytes.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)?;

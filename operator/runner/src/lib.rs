@@ -1,6 +1,6 @@
-//! Runs a notebook or script inside a test's pod, and ships what it leaves.
+//! Runs a notebook, a script or a program inside a test's pod, and ships what it leaves.
 //!
-//! One static program in three containers: `install` copies it into the pod, `notebook` or `script` runs the test
+//! One static program in three containers: `install` copies it into the pod, `notebook`, `script` or `program` runs the test
 //! in the test's own image, `results` is the sidecar that ships the files. What a test's end means is decided by
 //! pure functions ([`notebook::verdict`], [`script::verdict`]); everything else feeds them.
 
@@ -12,6 +12,9 @@ pub mod install;
 pub mod kernel;
 pub mod notebook;
 pub mod oom;
+pub mod progress;
+pub mod receipt;
+pub mod requirements;
 pub mod results;
 pub mod script;
 pub mod stop;
@@ -22,7 +25,7 @@ pub mod workplace;
 
 use std::{ffi::OsString, io, io::Write as _, process::ExitCode};
 
-use crds::{v1alpha1::TestReason, verdict::Verdict};
+use crds::{names::pod, v1alpha1::TestReason, verdict::Verdict};
 
 use crate::{
     command_line::{Command, Run},
@@ -47,8 +50,13 @@ pub fn run(words: impl Iterator<Item = OsString>) -> ExitCode {
         }
         Command::Install { dest } => install::install(&dest).map(|()| true).map_err(Into::into),
         Command::Results { dir } => in_runtime(results::serve(&dir)).map(|()| true),
-        Command::Notebook { run } => test(&run, notebook::run(&run)),
-        Command::Script { run, interpreter, args } => test(&run, script::run(&run, &interpreter, &args)),
+        Command::Notebook { run, source, parameters } => {
+            test(&run, notebook::run(&run, &source, &parameters))
+        }
+        Command::Script { run, source, interpreter, args } => {
+            test(&run, script::run_script(&run, &source, &interpreter, &args))
+        }
+        Command::Program { run, words } => test(&run, script::run_program(&run, &words)),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -69,6 +77,7 @@ fn test(run: &Run, test: impl Future<Output = Result<Verdict, io::Error>>) -> Re
     let verdict = in_runtime(test).unwrap_or_else(|error| {
         Verdict::failed(TestReason::NonZeroExit, &format!("the runner failed: {error}"), None)
     });
+    let verdict = receipt::judge(verdict, run.receipt, &run.results.join(pod::RECEIPT_FILE));
     let told = verdict_file::tell(&verdict, &run.termination_log);
     // The copy for the report is tried whatever became of the message, and lost without it: a full volume must not turn
     // a pass into a failure.

@@ -1,4 +1,4 @@
-//! The sidecar: ships the results over its own log once the test's container has ended.
+//! The sidecar: tells a notebook's progress over its own log, and ships the results once the test's container has ended.
 //!
 //! Kubernetes ends native sidecars after the main container, by SIGTERM. Whatever the test left is complete by then:
 //! files are renamed into place when they are whole, and what still grows has a hidden name.
@@ -15,7 +15,10 @@ use crds::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::console::{Console, Echo};
+use crate::{
+    console::{Console, Echo},
+    progress,
+};
 
 /// Why results could not be shipped.
 #[derive(Debug, thiserror::Error)]
@@ -35,15 +38,20 @@ struct Entry {
     bytes: u64,
 }
 
-/// Waits for SIGTERM, then ships every file of `dir`.
+/// Tells progress until SIGTERM, then ships every file of `dir`.
 pub async fn serve(dir: &Path) -> Result<(), ResultsError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(ResultsError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ResultsError::Signal)?;
     let mut notes = Echo::new(Console::stderr());
     notes.line(&format!("waiting for SIGTERM to ship the results in {}", dir.display()));
+    let mut log = Console::stdout();
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        error = progress::relay(dir, &mut log) => {
+            notes.line(&format!("progress cannot be told: {error}"));
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        }
     }
     let stdout = io::BufWriter::new(io::stdout().lock());
     let problems = ship(dir, stdout).map_err(ResultsError::Stdout)?;

@@ -2,7 +2,10 @@
 
 use std::fmt::Debug;
 
-use crds::{names::FIELD_MANAGER, v1alpha1::JobReference};
+use crds::{
+    names::{FIELD_MANAGER, annotation},
+    v1alpha1::{E2ETest, JobReference},
+};
 use futures::future::join_all;
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -13,14 +16,14 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource,
-    api::{Patch, PatchParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
     core::DynamicObject,
 };
-use operator_core::{Acted, Batch, Effect, Outcome, effect::Target, pod_default_resource};
+use operator_core::{Acted, Batch, Effect, Expired, Outcome, effect::Target, pod_default_resource};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
-use super::{Context, call::call, observe::is_unserved};
+use super::{Called, Context, call::call, observe::is_unserved};
 use crate::error::{CallError, Class};
 
 /// Performs all batches.
@@ -65,14 +68,8 @@ async fn perform(client: &Client, effect: &Effect) -> Outcome {
             apply_pod_default(&api, object).await
         }
         Effect::CreateJob(job) => create(client, job).await,
-        Effect::StopPod(target) => {
-            let patch = json!({ "metadata": { "uid": target.uid }, "spec": { "activeDeadlineSeconds": 1 } });
-            stop::<Pod>(client, target, &patch).await
-        }
-        Effect::SuspendJob(target) => {
-            let patch = json!({ "metadata": { "uid": target.uid }, "spec": { "suspend": true } });
-            stop::<Job>(client, target, &patch).await
-        }
+        Effect::StopPod(target) => stop::<Pod>(client, target, json!({ "activeDeadlineSeconds": 1 })).await,
+        Effect::SuspendJob(target) => stop::<Job>(client, target, json!({ "suspend": true })).await,
     }
 }
 
@@ -115,18 +112,39 @@ async fn create(client: &Client, job: &Job) -> Outcome {
 }
 
 /// Patches an object that is to end. One that is gone, or that is another by now, has ended.
-async fn stop<K>(client: &Client, target: &Target, patch: &serde_json::Value) -> Outcome
+async fn stop<K>(client: &Client, target: &Target, spec: serde_json::Value) -> Outcome
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
-    let Target { namespace, name, .. } = target;
+    let Target { namespace, name, uid, because } = target;
+    let mut patch = json!({ "metadata": { "uid": uid }, "spec": spec });
+    if let Some(because) = because {
+        patch["metadata"]["annotations"] = json!({ annotation::ENDED: because });
+    }
     let api = Api::<K>::namespaced(client.clone(), namespace);
     let what = format!("{} {namespace}/{name}", K::kind(&()));
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    match call("patch", what, api.patch(name, &parameters, &Patch::Merge(patch))).await {
+    match call("patch", what, api.patch(name, &parameters, &Patch::Merge(&patch))).await {
         Ok(_) => Outcome::Done,
         Err(error) if error.status().is_some_and(|status| matches!(status.code, 404 | 409)) => Outcome::Done,
         Err(error) => not_done(&error),
+    }
+}
+
+/// Deletes a run whose time has come, if it is still the one that was looked at; its children follow.
+pub(super) async fn expire(client: &Client, run: &Expired) -> Called<()> {
+    let parameters = DeleteParams {
+        propagation_policy: Some(PropagationPolicy::Background),
+        preconditions: Some(Preconditions {
+            uid: Some(run.uid.clone()),
+            resource_version: Some(run.resource_version.clone()),
+        }),
+        ..DeleteParams::default()
+    };
+    let api = Api::<E2ETest>::all(client.clone());
+    match call("delete", format!("E2ETest {}", run.name), api.delete(&run.name, &parameters)).await {
+        Err(error) if error.status().is_some_and(|status| status.code == 404) => Ok(()),
+        deleted => deleted.map(|_| ()),
     }
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::{error::CallError, reconcile::Called};
 
 /// How long one call may take.
-const LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 
 /// Awaits a call for [`LIMIT`] at most; `verb` and `object` are for the error.
-pub(super) async fn call<T>(
+pub(crate) async fn call<T>(
     verb: &'static str,
     object: String,
     future: impl Future<Output = kube::Result<T>>,

@@ -3,12 +3,11 @@
 use std::{collections::BTreeMap, fmt::Debug};
 
 use crds::{names::label, v1alpha1::E2ETest};
-use futures::future::{join, join_all, try_join, try_join_all};
+use futures::future::{try_join, try_join_all, try_join3};
 use jiff::Timestamp;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
-        apps::v1::{DaemonSet, Deployment, StatefulSet},
         batch::v1::Job,
         core::v1::{Event, Namespace, Pod},
     },
@@ -20,13 +19,12 @@ use kube::{
 };
 use operator_core::{
     AttemptFacts, Observed, Unreadable, Wanted,
-    gate::{NamespaceFacts, NamespaceSeen, Workload},
-    observed::{PodDefaultFacts, Warning},
-    pod_default_resource, wants_warnings_of,
+    observed::{NamedPodDefault, PodDefaultFacts, Warning},
+    pod_default_resource, runs_in, wants_warnings_of,
 };
 use serde::de::DeserializeOwned;
 
-use super::{Called, Context, call::call};
+use super::{Called, Context, call::call, follow::Telling};
 use crate::error::CallError;
 
 /// Events that are read of one object at most.
@@ -42,21 +40,24 @@ pub struct Seen {
 
 /// Reads all of it. No error ends the pass: timeouts go on, and the status has to say what is wrong.
 pub async fn observe(context: &Context, test: &E2ETest, wanted: &Wanted) -> Seen {
-    let namespaces = join_all(wanted.gate.iter().map(|name| namespace(&context.client, name)));
-    let (namespaces, target) = join(namespaces, target(context, test, wanted)).await;
-    let (gate, problems): (_, Vec<_>) = namespaces.into_iter().unzip();
-    let problem = target.problem.or_else(|| problems.into_iter().flatten().next());
-    Seen { observed: Observed { gate, ..target.observed }, problem }
+    let Seen { observed, problem } = target(context, test, wanted).await;
+    // Last, so that it is as new as can be.
+    let gate = match &wanted.gate {
+        Some(gate) => context.gates.readiness(&test.name_any(), gate).await,
+        None => None,
+    };
+    Seen { observed: Observed { gate, ..observed }, problem }
 }
 
 /// What is in the target namespace, or why it cannot be read.
 async fn target(context: &Context, test: &E2ETest, wanted: &Wanted) -> Seen {
     let client = &context.client;
     let run = test.name_any();
-    let error = match try_join(access(client, wanted), attempts(client, test, wanted)).await {
-        Ok(((target_labels, pod_default), attempts)) => {
+    let read = try_join3(access(client, wanted), named(client, wanted), attempts(context, test, wanted));
+    let error = match read.await {
+        Ok(((target_labels, pod_default), named, attempts)) => {
             context.outages.over(&run).await;
-            let observed = Observed { target_labels, pod_default, attempts, ..Observed::default() };
+            let observed = Observed { target_labels, pod_default, named, attempts, ..Observed::default() };
             return Seen { observed, problem: None };
         }
         Err(error) => error,
@@ -81,42 +82,6 @@ async fn target(context: &Context, test: &E2ETest, wanted: &Wanted) -> Seen {
     Seen { observed: Observed { unreadable: Some(unreadable), ..Observed::default() }, problem }
 }
 
-/// One namespace of the gate, and the call that failed if it cannot be read.
-async fn namespace(client: &Client, name: &str) -> (NamespaceFacts, Option<CallError>) {
-    let (seen, problem) = match read_namespace(client, name).await {
-        Ok(seen) => (seen, None),
-        Err(error) => (NamespaceSeen::Unreadable(error.to_string()), Some(error)),
-    };
-    (NamespaceFacts { name: name.to_owned(), seen }, problem)
-}
-
-/// The namespace's workloads, and its pods where a workload is not rolled out.
-async fn read_namespace(client: &Client, name: &str) -> Called<NamespaceSeen> {
-    if namespace_labels(client, name).await?.is_none() {
-        return Ok(NamespaceSeen::Missing);
-    }
-    let (mut workloads, (sets, daemons)) = try_join(
-        workloads::<Deployment>(client, name),
-        try_join(workloads::<StatefulSet>(client, name), workloads::<DaemonSet>(client, name)),
-    )
-    .await?;
-    workloads.extend(sets);
-    workloads.extend(daemons);
-    let all_done = workloads.iter().all(|workload| workload.blocked.is_none());
-    let pods = if all_done { Vec::new() } else { list::<Pod>(client, name, ListParams::default()).await? };
-    Ok(NamespaceSeen::Present { workloads, pods })
-}
-
-/// All workloads of one kind.
-async fn workloads<K>(client: &Client, namespace: &str) -> Called<Vec<Workload>>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
-    for<'a> Workload: From<&'a K>,
-{
-    let all = list::<K>(client, namespace, ListParams::default()).await?;
-    Ok(all.iter().map(Workload::from).collect())
-}
-
 /// A namespace's labels; `None` where it does not exist.
 async fn namespace_labels(client: &Client, name: &str) -> Called<Option<BTreeMap<String, String>>> {
     let api = Api::<Namespace>::all(client.clone());
@@ -132,19 +97,45 @@ async fn access(
 ) -> Called<(Option<BTreeMap<String, String>>, PodDefaultFacts)> {
     let Some(name) = &wanted.pod_default else { return Ok((None, PodDefaultFacts::Absent)) };
     let namespace = &wanted.target_namespace;
-    try_join(namespace_labels(client, namespace), pod_default(client, namespace, name)).await
+    let (labels, found) =
+        try_join(namespace_labels(client, namespace), pod_default(client, namespace, name)).await?;
+    let facts = match found {
+        Found::NotServed => PodDefaultFacts::NotServed,
+        Found::Absent => PodDefaultFacts::Absent,
+        Found::Present(object) => PodDefaultFacts::Present {
+            resource_version: object.metadata.resource_version.unwrap_or_default(),
+        },
+    };
+    Ok((labels, facts))
 }
 
-/// The run's PodDefault.
-async fn pod_default(client: &Client, namespace: &str, name: &str) -> Called<PodDefaultFacts> {
+/// The PodDefaults that tests name.
+async fn named(client: &Client, wanted: &Wanted) -> Called<BTreeMap<String, NamedPodDefault>> {
+    let all = wanted.named.iter().map(|name| async move {
+        let facts = match pod_default(client, &wanted.target_namespace, name).await? {
+            Found::NotServed | Found::Absent => NamedPodDefault::Absent,
+            Found::Present(object) => NamedPodDefault::from(&*object),
+        };
+        Ok((name.clone(), facts))
+    });
+    Ok(try_join_all(all).await?.into_iter().collect())
+}
+
+/// What there is of a PodDefault.
+enum Found {
+    NotServed,
+    Absent,
+    Present(Box<DynamicObject>),
+}
+
+/// A PodDefault by its name.
+async fn pod_default(client: &Client, namespace: &str, name: &str) -> Called<Found> {
     let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &pod_default_resource());
     match call("get", format!("PodDefault {namespace}/{name}"), api.get(name)).await {
-        Ok(object) => Ok(PodDefaultFacts::Present {
-            resource_version: object.metadata.resource_version.unwrap_or_default(),
-        }),
+        Ok(object) => Ok(Found::Present(Box::new(object))),
         Err(error) => match error.status() {
-            Some(status) if status.code == 404 && is_unserved(status) => Ok(PodDefaultFacts::NotServed),
-            Some(status) if status.code == 404 => Ok(PodDefaultFacts::Absent),
+            Some(status) if status.code == 404 && is_unserved(status) => Ok(Found::NotServed),
+            Some(status) if status.code == 404 => Ok(Found::Absent),
             _ => Err(error),
         },
     }
@@ -157,24 +148,48 @@ pub(super) fn is_unserved(status: &kube::core::Status) -> bool {
 
 /// Jobs and pods of the attempts that are not over.
 async fn attempts(
-    client: &Client,
+    context: &Context,
     test: &E2ETest,
     wanted: &Wanted,
 ) -> Called<BTreeMap<String, AttemptFacts>> {
     if wanted.attempts.is_empty() {
+        context.followers.keep(&test.name_any(), &[]).await;
         return Ok(BTreeMap::new());
     }
+    let client = &context.client;
     let namespace = &wanted.target_namespace;
     let uid = test.uid().unwrap_or_default();
     let mine = ListParams::default().labels(&format!("{}={uid}", label::RUN_UID));
-    let jobs = try_join_all(wanted.attempts.iter().map(|(_, name)| job(client, namespace, name)));
+    let jobs = try_join_all(wanted.attempts.iter().map(|wanted| job(client, namespace, &wanted.job)));
     let (jobs, pods) = try_join(jobs, list::<Pod>(client, namespace, mine)).await?;
-    let all = wanted.attempts.iter().zip(jobs).map(|((test, _), job)| {
-        let of_test = |pod: &&Pod| pod.labels().get(label::TEST) == Some(test);
+    let all = wanted.attempts.iter().zip(jobs).map(|(wanted, job)| {
+        let of_test = |pod: &&Pod| pod.labels().get(label::TEST) == Some(&wanted.test);
         let pods = pods.iter().filter(of_test).cloned().collect();
-        with_warnings(client, namespace, test, AttemptFacts { job, pods, warnings: Vec::new() })
+        with_warnings(client, namespace, &wanted.test, AttemptFacts { job, pods, ..AttemptFacts::default() })
     });
-    Ok(try_join_all(all).await?.into_iter().collect())
+    let mut seen: BTreeMap<String, AttemptFacts> = try_join_all(all).await?.into_iter().collect();
+    follow(context, &test.name_any(), wanted, &mut seen).await;
+    Ok(seen)
+}
+
+/// Adds what running notebooks told last, and follows those that nobody follows yet.
+async fn follow(context: &Context, run: &str, wanted: &Wanted, seen: &mut BTreeMap<String, AttemptFacts>) {
+    let telling: Vec<Telling> = wanted
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.tells_progress)
+        .filter_map(|attempt| {
+            let pod = runs_in(seen.get(&attempt.test)?)?;
+            Some(Telling { test: attempt.test.clone(), pod: pod.name.clone()?, uid: pod.uid.clone()? })
+        })
+        .collect();
+    context.followers.keep(run, &telling).await;
+    let told = context.followers.told(run, &wanted.target_namespace, &telling).await;
+    for (test, progress) in told {
+        if let Some(facts) = seen.get_mut(&test) {
+            facts.progress = Some(progress);
+        }
+    }
 }
 
 /// A Job by its name.

@@ -14,7 +14,7 @@ use operator_core::{EventDraft, is_finished};
 use serde_json::{Map, Value, json};
 
 use super::{Called, Context, call::call};
-use crate::error::CallError;
+use crate::{error::CallError, stage};
 
 /// Longest note of an event, in bytes: the API server takes 1 KiB.
 const MAX_NOTE: usize = 1000;
@@ -38,6 +38,9 @@ pub async fn report(context: &Context, test: &E2ETest, status: &E2ETestStatus) -
     let api = Api::<E2ETest>::all(context.client.clone());
     let written = call("patch", object, api.patch_status(&name, &parameters, &Patch::Merge(patch))).await?;
     context.metrics.status_written();
+    for (stage, took) in stage::ended(test.status.as_ref(), status) {
+        context.metrics.stage_took(stage, took);
+    }
     if is_finished(status)
         && let Some(condition) = find(&status.conditions, ConditionType::Succeeded)
     {

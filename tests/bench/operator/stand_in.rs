@@ -61,6 +61,7 @@ pub async fn play(world: &World, run: &str, namespace: &str) -> Job {
     let running = json!({"running": {"startedAt": now}});
     pod_status(world, &pods, &name, "Running", &running).await;
     let verdict = Verdict {
+        checks: None,
         schema_version: SCHEMA_VERSION,
         passed: true,
         reason: None,

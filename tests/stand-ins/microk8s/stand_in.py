@@ -1,8 +1,9 @@
 """What both stand-ins share: their state in a folder. See README.md."""
 import os
 import pathlib
+import shutil
 import sys
-import threading
+import time
 
 
 def refuse(program, line):
@@ -57,7 +58,16 @@ class State:
         return number
 
     def install(self, number, channel):
-        self.write("installed", [channel, f"2026-11-23T10:{int(number):02}:00Z"])
+        self.write("installed", [channel])
+        self.common().mkdir(parents=True, exist_ok=True)
+
+    def remove(self):
+        self.forget("installed", "addons", "images")
+        shutil.rmtree(self.common().parent, ignore_errors=True)
+
+    def common(self):
+        """The data that all revisions of the snap share."""
+        return pathlib.Path(os.environ["SNAPPY_GLOBAL_ROOT"]) / "var/snap/microk8s/common"
 
     def fails(self):
         return any(self.call.startswith(beginning) for beginning in self.lines("fail"))
@@ -66,7 +76,8 @@ class State:
         """Does as the test says of this call; the message is for standard error, unless there is none."""
         if any(self.call.startswith(beginning) for beginning in self.lines("hang")):
             self.write("hanging", [str(os.getpid())])
-            threading.Event().wait()
+            while self.has("hang"):
+                time.sleep(0.02)
         if self.fails():
             before()
             sys.exit(message or 1)

@@ -1,11 +1,14 @@
 //! Clusters that are somebody's: never changed without being asked to, never removed.
 
-use std::fs;
+use std::{fs, path::Path};
 
+use crds::run_event::{RunEvent, Stage, What};
 use e2e_tests::{
     cluster::context,
     program::{checkout, image_flags, image_folders, kfe2e, start_command, test_image},
+    runs::run_arguments,
 };
+use nix::sys::signal::Signal;
 
 use super::world::{LIMIT, SHORT, World, everything, state};
 
@@ -47,13 +50,10 @@ pub(super) fn replaced(world: &World) {
     let complete = fs::read_to_string(&record).unwrap();
     of_user(&["delete", "cluster"]).expect(0);
     of_user(&["create", "cluster", "--image", &world.image]).expect(0);
-    let ids =
-        || world.docker.docker(&["ps", "--quiet", "--no-trunc", "--filter", "name=e2e-replaced"], SHORT);
-    let theirs = ids();
-    // An attempt of long ago that made nothing.
+    let theirs = nodes(world, "e2e-replaced");
+    // An attempt of just now that was killed before it made anything.
     let mut begun: serde_json::Value = serde_json::from_str(&complete).unwrap();
     begun["complete"] = false.into();
-    begun["begun"] = "2020-01-01T00:00:00Z".into();
     for text in [complete, begun.to_string()] {
         for (command, code) in [("up", 4), ("down", 0)] {
             fs::create_dir_all(record.parent().unwrap()).unwrap();
@@ -62,16 +62,65 @@ pub(super) fn replaced(world: &World) {
             let ended = world.kfe2e(&arguments, SHORT).expect(code);
             assert!(ended.stderr.contains("kind delete cluster --name e2e-replaced"), "{}", ended.stderr);
             assert!(!record.exists(), "the stale record is still there after {command}");
-            assert_eq!(ids(), theirs, "after {command}");
+            assert_eq!(nodes(world, "e2e-replaced"), theirs, "after {command}");
         }
     }
     of_user(&["delete", "cluster"]).expect(0);
-    // Whoever made the last cluster in it would have to remove the network that ours had made.
-    let kept = before.iter().any(|line| line == "network kind");
-    if !kept {
+    remove_network(world, &before);
+    assert_eq!(everything(world), before);
+}
+
+/// While a run tests, its cluster is removed and another one is made of the same name, by another user.
+pub(super) fn overtaken(world: &World) {
+    let before = everything(world);
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("script.py");
+    fs::write(&script, "import time; time.sleep(600)").unwrap();
+    let (out, home) = (folder.path().join("out"), folder.path().join("state"));
+    let more = ["--cluster", "kind", "--output", "json", "--script", script.to_str().unwrap()];
+    let all = run_arguments("e2e-overtaken", "none", &out, &more);
+    let mut running = world.start(&all.iter().map(String::as_str).collect::<Vec<_>>());
+    running.await_line("the tests", LIMIT, |line| {
+        let event: RunEvent = serde_json::from_str(line).unwrap();
+        matches!(event.what, What::StageStarted { stage: Stage::Test })
+    });
+    world.down("e2e-overtaken").expect(0);
+    let of_another = |command: &str, home: Option<&Path>| {
+        let arguments = [command, "--cluster", "kind", "--name", "e2e-overtaken"];
+        let mut command = world.command(&kfe2e(), &arguments);
+        command.envs(home.map(|home| ("XDG_STATE_HOME", home)));
+        start_command(&mut command, format!("kfe2e {}", arguments.join(" "))).wait(LIMIT).expect(0);
+    };
+    // Of the same user, the record has the same place.
+    of_another("up", None);
+    let theirs = nodes(world, "e2e-overtaken");
+    // It may have ended by itself, as its cluster is gone.
+    running.signal(Signal::SIGINT);
+    let ended = running.wait(SHORT);
+    let cleaned_up = ended.stdout.contains(r#""event":"stageFinished","stage":"down""#);
+    assert!(cleaned_up, "{}\n{}", ended.stdout, ended.stderr);
+    assert_eq!(nodes(world, "e2e-overtaken"), theirs);
+    of_another("down", None);
+    // What another user's record says, nobody else acts upon.
+    of_another("up", Some(&home));
+    let theirs = nodes(world, "e2e-overtaken");
+    world.kfe2e(&["down", "--cluster", "kind", "--name", "e2e-overtaken"], SHORT).expect(4);
+    assert_eq!(nodes(world, "e2e-overtaken"), theirs);
+    of_another("down", Some(&home));
+    assert_eq!(everything(world), before);
+}
+
+/// The identities of a cluster's containers.
+fn nodes(world: &World, cluster: &str) -> String {
+    let label = format!("label=io.x-k8s.kind.cluster={cluster}");
+    world.docker.docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &label], SHORT)
+}
+
+/// Whoever made the last cluster in it would have to remove the network that ours had made.
+fn remove_network(world: &World, before: &[String]) {
+    if !before.iter().any(|line| line == "network kind") {
         world.docker.docker(&["network", "rm", "kind"], SHORT);
     }
-    assert_eq!(everything(world), before);
 }
 
 pub(super) fn reuse_of_nothing(world: &World) {

@@ -31,6 +31,7 @@ pub(super) fn refusals(world: &World) {
         (vec!["--kind-config", &other], 2, "other.yaml"),
         (vec!["--kind-config", &unknown], 2, "nodez"),
         (vec!["--nodes", "0"], 2, "nodes"),
+        (vec!["--kubernetes-version", "1.32.0"], 2, "1.33 is the oldest that is supported"),
         (vec!["--kind-image", "localhost/none:1"], 4, "localhost/none:1"),
         (vec!["--kind-config", &image, "--kind-image", &world.image], 2, "it names the node image other:1"),
         (vec!["--kind-image", &world.image, "--kubernetes-version", "1.36.3"], 2, "--kind-image"),
@@ -49,7 +50,43 @@ pub(super) fn refusals(world: &World) {
     let ended = start_command(&mut silent, "kfe2e without docker".into()).wait(SHORT);
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
     assert!(ended.stderr.contains("Docker"), "{}", ended.stderr);
+    let mut silent = Command::new(kfe2e());
+    silent.args(["down", "--cluster", "kind", "--name", "e2e-refused"]).env("DOCKER_HOST", &host);
+    let ended = start_command(&mut silent, "kfe2e down without docker".into()).wait(SHORT).expect(0);
+    let sentence = "whether there is one cannot be told: Docker does not answer";
+    assert!(ended.stderr.contains(sentence), "{}", ended.stderr);
+    removals(world, folder.path());
     assert_eq!(everything(world), before);
+}
+
+/// What a removal says where it removes nothing.
+fn removals(world: &World, state: &Path) {
+    let down = |name: &str| {
+        let mut command = world.command(&kfe2e(), &["down", "--cluster", "kind", "--name", name]);
+        command.env("XDG_STATE_HOME", state);
+        start_command(&mut command, format!("kfe2e down --name {name}")).wait(SHORT)
+    };
+    let record = state.join("kfe2e/kind/e2e-damaged/record.json");
+    fs::create_dir_all(record.parent().unwrap()).unwrap();
+    fs::write(&record, "{").unwrap();
+    let said = down("e2e-mistyped").expect(0).stderr;
+    assert!(said.contains("recorded there: `e2e-damaged` (kind)"), "{said}");
+    let said = down("e2e-damaged").expect(4).stderr;
+    for part in [record.to_str().unwrap(), "`kind delete cluster --name e2e-damaged`"] {
+        assert!(said.contains(part), "{said}");
+    }
+    // What goes wrong on the way is told once.
+    let docker = state.join("docker");
+    let answers = "#!/bin/sh\n[ \"$1\" = info ] && echo '{}' && exit\necho it broke >&2; exit 1\n";
+    fs::write(&docker, answers).unwrap();
+    fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).unwrap();
+    let facts = serde_json::json!({"schemaVersion": 2, "engine": {"runtime": "docker", "variables": {}},
+        "mark": "0", "invocations": [], "complete": true, "nodes": 1, "image": null, "networkIsOurs": false});
+    fs::write(&record, facts.to_string()).unwrap();
+    let mut command = Command::new(kfe2e());
+    command.args(["down", "--name", "e2e-damaged"]).env("XDG_STATE_HOME", state).env("PATH", state);
+    let said = start_command(&mut command, "kfe2e with a broken docker".into()).wait(SHORT).expect(4).stderr;
+    assert_eq!(said.matches("it broke").count(), 1, "{said}");
 }
 
 /// What the flags have nothing to do with: processors, ports, disk, rights.
@@ -98,6 +135,14 @@ pub(super) fn unfit_machine(world: &World) {
         world.command(Path::new("setpriv"), &["--reuid=65534", "--regid=65534", "--clear-groups"]);
     command.arg(&program).args(up).env("HOME", "/nonexistent").env_remove("XDG_STATE_HOME");
     refused(&mut command, "nobody", "you have no right to use Docker");
+    let mut command =
+        world.command(Path::new("setpriv"), &["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.arg(&program).args(["up", "--name", "e2e-unfit"]).env("HOME", "/nonexistent");
+    command.env_remove("XDG_STATE_HOME");
+    let sentence =
+        "--cluster embedded is taken, as --cluster kind cannot be: you have no right to use Docker";
+    let ended = start_command(&mut command, "nobody, without --cluster".into()).wait(SHORT).expect(2);
+    assert!(ended.stderr.contains(sentence), "{}", ended.stderr);
     assert_eq!(everything(world), before);
 }
 

@@ -6,9 +6,11 @@ use nix::sys::signal::Signal;
 
 use crate::stand_in::{DOWN, LIMIT, RECORD, StandIn, UP};
 
+/// Progress as it comes.
+const JSON: [&str; 2] = ["--output", "json"];
+
 pub fn killed() {
     for call in [
-        "snap install",
         "snap watch",
         "snap refresh --hold",
         "microk8s status",
@@ -30,12 +32,58 @@ pub fn killed() {
     assert_eq!(stand_in.left(), Vec::<&str>::new());
 }
 
+pub fn killed_while_snapd_is_asked() {
+    // The program goes on asking, and snapd begins after all.
+    for kept in [&DOWN[..], &UP] {
+        let stand_in = StandIn::new();
+        stand_in.killed_without_the_call("snap install", &UP);
+        let mut next = stand_in.start(&[kept, &JSON].concat());
+        next.await_line("the wait", LIMIT, |line| line.contains("which still asks snapd"));
+        stand_in.go_on();
+        if kept == DOWN {
+            next.wait(LIMIT).expect(0);
+            assert!(stand_in.calls().contains(&"snap abort 1".to_owned()), "{:?}", stand_in.calls());
+            assert_eq!(stand_in.lines("changes")[0].split(' ').nth(1), Some("Undone"));
+        } else {
+            // There is no API server behind this one.
+            stand_in.write("fail", "microk8s status");
+            next.wait(LIMIT).expect(4);
+            assert_eq!(stand_in.calls().iter().filter(|call| call.starts_with("snap install")).count(), 1);
+            stand_in.run(&DOWN).expect(0);
+        }
+        assert_eq!(stand_in.left(), Vec::<&str>::new());
+    }
+    // snapd has answered nobody: `down` waits for what may come of it, and the owner decides.
+    let stand_in = StandIn::new();
+    stand_in.killed_at("snap install", &UP);
+    let mut down = stand_in.start(&[&DOWN[..], &JSON].concat());
+    down.await_line("the wait", LIMIT, |line| line.contains("was killed before it had an answer"));
+    stand_in.write("changes", "1 Doing Install \"microk8s\" snap from \"latest/stable\" channel\n");
+    assert!(down.wait(LIMIT).expect(4).stderr.contains("cannot be told"));
+    stand_in.write("changes", "1 Error Install \"microk8s\" snap from \"latest/stable\" channel\n");
+    stand_in.asked_an_hour_ago();
+    stand_in.run(&DOWN).expect(0);
+    assert_eq!(stand_in.left(), Vec::<&str>::new());
+}
+
+pub fn refreshed() {
+    for forgotten in [false, true] {
+        let stand_in = StandIn::new();
+        stand_in.killed_at("microk8s config", &UP);
+        if forgotten {
+            stand_in.forgotten();
+        }
+        stand_in.refreshed();
+        stand_in.run(&DOWN).expect(0);
+        assert_eq!(stand_in.left(), Vec::<&str>::new());
+        assert_eq!(stand_in.calls().last().unwrap(), "snap remove --purge microk8s");
+    }
+}
+
 pub fn interrupted() {
     for call in ["snap watch", "microk8s enable ingress"] {
         let stand_in = StandIn::new();
-        stand_in.write("hang", call);
-        let mut up = stand_in.start(&UP);
-        up.await_path(&stand_in.path("hanging"), LIMIT);
+        let up = stand_in.started_up_to(call, &UP);
         up.signal(Signal::SIGINT);
         up.wait(LIMIT).expect(130);
         assert_eq!(stand_in.left(), Vec::<&str>::new(), "{call}");
@@ -74,7 +122,8 @@ pub fn installed_after_a_kill() {
     stand_in.run(&DOWN).expect(4);
     assert_eq!(stand_in.lines("changes").len(), 1);
     // Its owner has decided.
-    fs::remove_file(stand_in.path("changes")).unwrap();
+    stand_in.forgotten();
+    stand_in.asked_an_hour_ago();
     stand_in.run(&DOWN).expect(0);
     assert_eq!(stand_in.left(), Vec::<&str>::new());
 
@@ -93,8 +142,7 @@ pub fn reinstalled() {
         stand_in.removed_by_hand();
         stand_in.installed_by_somebody(4);
         if forgotten {
-            // snapd forgets its changes after a while.
-            fs::remove_file(stand_in.path("changes")).unwrap();
+            stand_in.forgotten();
         }
         stays(&stand_in);
     }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 pub(crate) use discover::learn;
 pub use judge::{Expected, Judgement, Refusal, judge};
+pub(crate) use send::has_part;
 
 use crate::{
     namespaces::makes_namespace,
@@ -27,6 +28,9 @@ pub struct ApplyOptions {
     pub field_manager: String,
     /// Take fields over from other field managers.
     pub force: bool,
+    /// Whether an object that is there already, and that this field manager has no part in, is left alone: it is somebody
+    /// else's.
+    pub only_new: bool,
     /// When passing reasons are no longer waited for.
     pub deadline: Instant,
     /// Most requests under way at once. A few saturate an API server of few cores; more only lengthen its queue.
@@ -41,6 +45,7 @@ impl ApplyOptions {
         Self {
             field_manager: INSTALL_FIELD_MANAGER.into(),
             force: false,
+            only_new: false,
             deadline,
             concurrency: 4,
             request_timeout: Duration::from_secs(30),
@@ -81,6 +86,8 @@ pub enum Progress<'a> {
 pub struct Applied {
     /// One for each object of the set, in the order in which the API server took them.
     pub objects: Vec<AppliedObject>,
+    /// Indices of those that somebody else made, which were left alone.
+    pub found: Vec<usize>,
     /// Requests that had to be made again.
     pub retries: usize,
 }

@@ -88,7 +88,7 @@ async fn an_object_goes_out_as_it_was_rendered() {
     );
     assert_eq!(&body, set[0].manifest());
     let expected = AppliedObject { index: 0, uid: Some("u1".into()), generation: Some(1) };
-    assert_eq!(applied, Applied { objects: vec![expected], retries: 0 });
+    assert_eq!(applied, Applied { objects: vec![expected], ..Applied::default() });
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,6 +172,47 @@ async fn force_is_sent_when_asked_for() {
     let api_server = tokio::spawn(async move { answer(&mut handle, 200, taken("a")).await });
     apply(&client, &[deployment()], &ApplyOptions { force: true, ..options() }, &|_| ()).await.unwrap();
     assert!(api_server.await.unwrap().1.contains("force=true"));
+}
+
+/// What the API server says of an object that was there when ours came.
+fn there(manager: &str) -> Value {
+    let mut there = taken("a");
+    there["metadata"]["managedFields"] = json!([{"manager": manager, "operation": "Apply"}]);
+    there
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_made_in_the_meantime_is_left_alone() {
+    let only_new = || ApplyOptions { only_new: true, ..options() };
+    for (manager, ours) in [("kubectl", false), ("kfe2e", true)] {
+        let (client, mut handle) = server();
+        let api_server = tokio::spawn(async move {
+            let modified = status(409, "the object has been modified", &json!({}));
+            let sent = answer(&mut handle, 409, modified).await;
+            let looked = answer(&mut handle, 200, there(manager)).await;
+            (sent.2, looked.0)
+        });
+        let applied = apply(&client, &[deployment()], &only_new(), &|_| ()).await.unwrap();
+        assert_eq!((applied.objects.len(), applied.found), if ours { (1, vec![]) } else { (0, vec![0]) });
+        let (sent, looked) = api_server.await.unwrap();
+        // Of no object is this the version: the request cannot change one that is there.
+        assert_eq!(sent["metadata"]["resourceVersion"], "1");
+        assert_eq!(looked, "GET");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_there_and_has_gone_is_made() {
+    let (client, mut handle) = server();
+    let api_server = tokio::spawn(async move {
+        answer(&mut handle, 409, status(409, "the object has been modified", &json!({}))).await;
+        answer(&mut handle, 404, status(404, "deployments.apps \"a\" not found", &json!({}))).await;
+        answer(&mut handle, 201, taken("a")).await
+    });
+    let only_new = ApplyOptions { only_new: true, ..options() };
+    let applied = apply(&client, &[deployment()], &only_new, &|_| ()).await.unwrap();
+    assert_eq!((applied.objects.len(), applied.found.len(), applied.retries), (1, 0, 1));
+    assert_eq!(api_server.await.unwrap().0, "PATCH");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,19 +1,25 @@
 //! Keeps record of what is applied, in the cluster itself and before it is applied: a removal must never touch what was
 //! there before, and must find all that was not.
 
+mod claim;
+mod namespace;
 mod present;
+mod removal;
 mod store;
 
 use crds::inventory::InventoryObject;
-use kube::Client;
 
+pub use claim::{Claim, claim};
+pub use namespace::{OwnNamespace, own as own_namespace};
 use present::present;
-pub use store::{InventoryError, claim, claimed_by, delete, forget, made_namespace, read, record};
+pub use removal::{close, give_up, is_closed};
+pub use store::{Held, InventoryError, read};
 
 use crate::{
     apply::{Applied, ApplyError, ApplyOptions, Progress, apply},
     object::{Identity, Object},
     order::waves,
+    remove::{RemoveError, remove},
 };
 
 /// What is known of a cluster before anything is applied to it.
@@ -34,6 +40,9 @@ pub enum RecordedError {
     /// The set.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// What was made when somebody had removed the rest.
+    #[error(transparent)]
+    Remove(#[from] RemoveError),
 }
 
 /// What became of a set.
@@ -45,15 +54,14 @@ pub struct Recorded {
     pub kept: Vec<Identity>,
 }
 
-/// Applies those objects of a set that are not there as [`apply`] does, and keeps the inventory `name` of the whole: which
-/// objects are about to be made is written down first, their UIDs after. What is there already is somebody's, and stays
-/// as it is.
+/// Applies those objects of a set that are not there as [`apply`] does, and keeps the inventory of the whole: which
+/// objects are about to be made is written down first, their UIDs after. What is there already, or is when its turn comes,
+/// is somebody's, and stays as it is.
 ///
 /// # Errors
 /// As [`apply`], and where the inventory cannot be read or written.
 pub async fn apply_recorded(
-    client: &Client,
-    name: &str,
+    claim: &Claim,
     objects: &[Object],
     before: Before,
     options: &ApplyOptions,
@@ -63,9 +71,9 @@ pub async fn apply_recorded(
     let there = match before {
         Before::Empty => vec![false; objects.len()],
         Before::Unknown => {
-            let there = present(client, objects, options).await?;
+            let there = present(claim.client(), objects, options).await?;
             // What this very invocation has made before is its own.
-            let known = read(client, name).await?.unwrap_or_default();
+            let known = claim.inventory().await?;
             let made = |object: &Object| known.made(&entry(object.identity(), true, None));
             objects.iter().zip(there).map(|(object, there)| there && !made(object)).collect()
         }
@@ -73,15 +81,32 @@ pub async fn apply_recorded(
     let in_order = order.iter().filter_map(|index| Some((objects.get(*index)?, *there.get(*index)?)));
     let (kept, new): (Vec<_>, Vec<_>) = in_order.partition(|(_, there)| *there);
     let entries = kept.iter().chain(&new).map(|(object, there)| entry(object.identity(), !there, None));
-    record(client, name, entries.collect()).await?;
+    claim.record(entries.collect()).await?;
     let new: Vec<Object> = new.into_iter().map(|(object, _)| object.clone()).collect();
-    let applied = apply(client, &new, options, progress).await?;
-    let entries = applied
+    let options = ApplyOptions { only_new: before == Before::Unknown, ..options.clone() };
+    let applied = apply(claim.client(), &new, &options, progress).await?;
+    let taken = applied
         .objects
         .iter()
         .filter_map(|taken| Some(entry(new.get(taken.index)?.identity(), true, taken.uid.clone())));
-    record(client, name, entries.collect()).await?;
-    Ok(Recorded { applied, kept: kept.into_iter().map(|(object, _)| object.identity().clone()).collect() })
+    let taken: Vec<InventoryObject> = taken.collect();
+    match claim.record(taken.clone()).await {
+        // Who removed what this run made cannot have seen what was under way, and nobody else knows of it.
+        Err(InventoryError::Lost) => {
+            let removed = remove(claim.client(), &taken, &options, &mut |_, _| ()).await?;
+            if let Some(failure) = removed.failures.into_iter().next() {
+                return Err(failure.into());
+            }
+            return Err(InventoryError::Lost.into());
+        }
+        recorded => recorded?,
+    }
+    let late: Vec<&Identity> = applied.found.iter().filter_map(|at| Some(new.get(*at)?.identity())).collect();
+    for identity in &late {
+        claim.forget(&entry(identity, false, None)).await?;
+    }
+    let kept = kept.into_iter().map(|(object, _)| object.identity()).chain(late).cloned().collect();
+    Ok(Recorded { applied, kept })
 }
 
 /// What the inventory says of one object.
@@ -93,5 +118,9 @@ fn entry(identity: &Identity, made: bool, uid: Option<String>) -> InventoryObjec
         name: identity.name.clone(),
         uid,
         made,
+        needed_by: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

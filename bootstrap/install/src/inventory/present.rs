@@ -11,7 +11,7 @@ use crate::{
     resource::Resources,
 };
 
-use super::{InventoryError, RecordedError};
+use super::{RecordedError, store::failed};
 
 /// One answer for each object of the set, in its order. An object of a kind that is not served yet is not there.
 pub(super) async fn present(
@@ -27,10 +27,8 @@ pub(super) async fn present(
         let Some(resource) = resources.find(identity).map_err(ApplyError::from)? else { return Ok(false) };
         let api = resource.api(client, identity);
         let until = options.deadline.min(Instant::now() + options.request_timeout);
-        let fails = |reason: String| InventoryError {
-            name: identity.to_string(),
-            reason: format!("whether it is there already cannot be told: {reason}"),
-        };
+        let fails =
+            |why: String| failed(format!("whether {identity} is there already cannot be told: {why}"));
         let answer = timeout_at(until, api.get_metadata(&identity.name)).await;
         let answer = answer.map_err(|_| fails("the API server did not answer".into()))?;
         Ok::<_, RecordedError>(found(answer).map_err(|error| fails(error.to_string()))?.is_some())

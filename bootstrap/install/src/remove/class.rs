@@ -75,6 +75,7 @@ mod tests {
             name: name.into(),
             uid: None,
             made: true,
+            needed_by: None,
         }
     }
 

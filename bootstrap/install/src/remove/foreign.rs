@@ -1,161 +1,257 @@
-//! What somebody else keeps where something is about to be removed: instances of a CRD, workloads of a namespace.
+//! What somebody else keeps where something is about to be removed: instances of a CRD, what runs in a namespace.
 
 use std::collections::BTreeSet;
 
 use crds::inventory::InventoryObject;
 use k8s_openapi::{
-    api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    api::core::v1::Namespace,
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::{
     Api, Client, ResourceExt as _,
     api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta},
 };
 
-use crate::found;
+use crate::{
+    apply::{ApplyError, ApplyOptions, learn},
+    found::found,
+    object::Identity,
+    resource::Resources,
+};
 
-/// Kinds that somebody deploys into a namespace, and that no controller of Kubernetes makes by itself.
-const WORKLOADS: [(&str, &str); 3] =
-    [("Deployment", "deployments"), ("StatefulSet", "statefulsets"), ("DaemonSet", "daemonsets")];
+/// Kinds that run something in a namespace.
+const WORKLOADS: [(&str, &str, &str); 8] = [
+    ("apps/v1", "Deployment", "deployments"),
+    ("apps/v1", "StatefulSet", "statefulsets"),
+    ("apps/v1", "DaemonSet", "daemonsets"),
+    ("apps/v1", "ReplicaSet", "replicasets"),
+    ("batch/v1", "CronJob", "cronjobs"),
+    ("batch/v1", "Job", "jobs"),
+    ("v1", "ReplicationController", "replicationcontrollers"),
+    ("v1", "Pod", "pods"),
+];
 
-/// How many instances are looked at; more of them than this are not made by hand.
-const MOST: u32 = 500;
+/// How many objects are asked for at once.
+const PAGE: u32 = 500;
 
-/// What is ours: it goes anyway.
-pub(super) struct Ours {
-    objects: BTreeSet<(String, String, String)>,
-    namespaces: BTreeSet<String>,
+/// How many owners are followed from an object: Pod, ReplicaSet, Deployment and a custom resource or two.
+const OWNERS: usize = 8;
+
+type Metadata = PartialObjectMeta<DynamicObject>;
+
+/// Why nobody can say whose something is.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unknown {
+    /// The API server does not say.
+    #[error(transparent)]
+    Answer(#[from] kube::Error),
+    /// The kind of an owner cannot be learnt.
+    #[error(transparent)]
+    Kind(#[from] ApplyError),
+    /// The owners of the object, which own one another.
+    #[error("the owners of {0} have no end")]
+    Owners(String),
 }
 
-impl Ours {
-    /// All that an inventory says was made.
-    pub(super) fn of(made: &[&InventoryObject]) -> Self {
-        let place = |object: &&InventoryObject| {
-            (object.kind.clone(), object.namespace.clone().unwrap_or_default(), object.name.clone())
-        };
-        let namespaces =
-            made.iter().filter(|object| object.kind == "Namespace").map(|object| object.name.clone());
-        Self { objects: made.iter().map(place).collect(), namespaces: namespaces.collect() }
+/// What is ours, by UID: what has the name of something that was made may be somebody else's by now.
+pub(super) struct Ours<'a> {
+    client: &'a Client,
+    options: &'a ApplyOptions,
+    uids: BTreeSet<&'a str>,
+}
+
+impl<'a> Ours<'a> {
+    /// All that was made.
+    pub(super) fn of(client: &'a Client, options: &'a ApplyOptions, made: &[&'a InventoryObject]) -> Self {
+        Self { client, options, uids: made.iter().filter_map(|object| object.uid.as_deref()).collect() }
     }
 
-    /// Whether an object is somebody else's: not recorded, owned by nothing, not going, and not in a namespace of ours.
-    fn is_foreign(&self, kind: &str, object: &PartialObjectMeta<DynamicObject>) -> bool {
-        let namespace = object.namespace().unwrap_or_default();
-        object.owner_references().is_empty()
-            && object.metadata.deletion_timestamp.is_none()
-            && !self.namespaces.contains(&namespace)
-            && !self.objects.contains(&(kind.to_owned(), namespace, object.name_any()))
+    /// What somebody else keeps in an object of ours, if anything: a sentence's subject.
+    pub(super) async fn kept_in(&self, object: &InventoryObject) -> Result<Option<String>, Unknown> {
+        match object.kind.as_str() {
+            "CustomResourceDefinition" => self.instance(&object.name).await,
+            "Namespace" => self.workload(&object.name).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// An instance of a CRD that is somebody else's.
+    async fn instance(&self, name: &str) -> Result<Option<String>, Unknown> {
+        let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        let Some(crd) = found(api.get(name).await)? else { return Ok(None) };
+        let Some(resource) = stored(&crd) else { return Ok(None) };
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+        let mut pages = Pages::of(&api);
+        while let Some(page) = pages.next().await? {
+            for object in &page {
+                if self.is_foreign(object, object.namespace().as_deref()).await? {
+                    return Ok(Some(place(&resource.kind, object)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether an instance of a CRD of ours is somebody else's. What is in a namespace of ours goes with it, if that goes.
+    async fn is_foreign(&self, instance: &Metadata, namespace: Option<&str>) -> Result<bool, Unknown> {
+        if let Some(name) = namespace {
+            match self.namespace(name).await? {
+                Goes::Already => return Ok(false),
+                Goes::WithUs => return Ok(self.workload(name).await?.is_some()),
+                Goes::Not => {}
+            }
+        }
+        self.is_kept(instance).await
+    }
+
+    /// What becomes of a namespace.
+    async fn namespace(&self, name: &str) -> Result<Goes, Unknown> {
+        let namespace = found(Api::<Namespace>::all(self.client.clone()).get_metadata(name).await)?;
+        Ok(match namespace {
+            None => Goes::Already,
+            Some(it) if it.metadata.deletion_timestamp.is_some() => Goes::Already,
+            Some(it) if it.uid().is_some_and(|uid| self.uids.contains(uid.as_str())) => Goes::WithUs,
+            Some(_) => Goes::Not,
+        })
+    }
+
+    /// What somebody else runs in a namespace.
+    async fn workload(&self, namespace: &str) -> Result<Option<String>, Unknown> {
+        for (api_version, kind, plural) in WORKLOADS {
+            let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+            let resource = ApiResource {
+                group: group.into(),
+                version: version.into(),
+                api_version: api_version.into(),
+                kind: kind.into(),
+                plural: plural.into(),
+            };
+            let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
+            let mut pages = Pages::of(&api);
+            while let Some(page) = pages.next().await? {
+                for object in &page {
+                    if self.is_kept(object).await? {
+                        return Ok(Some(place(kind, object)));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether an object stays when what is ours goes: neither it nor what owns it in the end is ours, or is going.
+    async fn is_kept(&self, object: &Metadata) -> Result<bool, Unknown> {
+        let mut resources = Resources::default();
+        let mut last = object.clone();
+        for _ in 0..OWNERS {
+            if self.goes(&last) {
+                return Ok(false);
+            }
+            let Some(owner) = controller(&last).cloned() else { return Ok(true) };
+            // An owner is in the namespace of what it owns, or in none.
+            let identity = owner_identity(&owner, object.namespace());
+            learn(self.client, [&identity], &mut resources, self.options).await?;
+            let resource = resources.find(&identity).map_err(ApplyError::from)?;
+            // What is owned by something that is gone goes after it.
+            let Some(resource) = resource else { return Ok(false) };
+            if self.is_defined_by_ours(&resource.plural, &identity).await? {
+                return Ok(false);
+            }
+            let answer = found(resource.api(self.client, &identity).get_metadata(&identity.name).await)?;
+            let Some(above) = answer.filter(|it| it.uid().as_ref() == Some(&owner.uid)) else {
+                return Ok(false);
+            };
+            last = above;
+        }
+        Err(Unknown::Owners(place("object", object)))
+    }
+
+    /// Whether a custom resource goes with its CRD.
+    async fn is_defined_by_ours(&self, plural: &str, identity: &Identity) -> Result<bool, Unknown> {
+        if !identity.group.contains('.') {
+            return Ok(false);
+        }
+        let name = format!("{plural}.{}", identity.group);
+        let crd = found(Api::<CustomResourceDefinition>::all(self.client.clone()).get_metadata(&name).await)?;
+        Ok(crd.and_then(|crd| crd.uid()).is_some_and(|uid| self.uids.contains(uid.as_str())))
+    }
+
+    fn goes(&self, object: &Metadata) -> bool {
+        object.metadata.deletion_timestamp.is_some()
+            || object.metadata.uid.as_deref().is_some_and(|uid| self.uids.contains(uid))
     }
 }
 
-/// What somebody else keeps in the object, if anything: a sentence's subject.
-pub(super) async fn kept_in(
-    client: &Client,
-    object: &InventoryObject,
-    ours: &Ours,
-) -> kube::Result<Option<String>> {
-    match object.kind.as_str() {
-        "CustomResourceDefinition" => instance(client, &object.name, ours).await,
-        "Namespace" => workload(client, &object.name, ours).await,
-        _ => Ok(None),
+/// What becomes of a namespace.
+enum Goes {
+    /// It is going or gone, with all that is in it.
+    Already,
+    /// It is ours.
+    WithUs,
+    /// It is somebody else's.
+    Not,
+}
+
+/// A list in parts, to its end.
+struct Pages<'a> {
+    api: &'a Api<DynamicObject>,
+    /// Where the next part begins; `None` once there is none.
+    next: Option<String>,
+}
+
+impl<'a> Pages<'a> {
+    const fn of(api: &'a Api<DynamicObject>) -> Self {
+        Self { api, next: Some(String::new()) }
+    }
+
+    /// The next part; a kind that is not served has none.
+    async fn next(&mut self) -> kube::Result<Option<Vec<Metadata>>> {
+        let Some(from) = self.next.take() else { return Ok(None) };
+        let mut params = ListParams::default().limit(PAGE);
+        if !from.is_empty() {
+            params = params.continue_token(&from);
+        }
+        let Some(list) = found(self.api.list_metadata(&params).await)? else { return Ok(None) };
+        self.next = list.metadata.continue_.filter(|token| !token.is_empty());
+        Ok(Some(list.items))
     }
 }
 
-/// An instance of a CRD that is somebody else's.
-async fn instance(client: &Client, name: &str, ours: &Ours) -> kube::Result<Option<String>> {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let Some(crd) = found(api.get(name).await)? else { return Ok(None) };
-    let Some(version) = crd.spec.versions.iter().find(|version| version.served) else { return Ok(None) };
-    let kind = crd.spec.names.kind.clone();
-    let resource = ApiResource {
+/// The version of a CRD in which its instances can be listed with the least help: the stored one needs no conversion, and
+/// what converts may be gone.
+fn stored(crd: &CustomResourceDefinition) -> Option<ApiResource> {
+    let served = crd.spec.versions.iter().filter(|version| version.served);
+    let version = served.max_by_key(|version| version.storage)?;
+    Some(ApiResource {
         group: crd.spec.group.clone(),
         version: version.name.clone(),
         api_version: format!("{}/{}", crd.spec.group, version.name),
-        kind: kind.clone(),
+        kind: crd.spec.names.kind.clone(),
         plural: crd.spec.names.plural.clone(),
-    };
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-    let list = found(api.list_metadata(&ListParams::default().limit(MOST)).await)?;
-    for object in list.iter().flatten().filter(|object| ours.is_foreign(&kind, object)) {
-        if !is_going(client, object.namespace()).await? {
-            return Ok(Some(place(&kind, object)));
-        }
+    })
+}
+
+/// Who controls an object, or else owns it.
+fn controller(object: &Metadata) -> Option<&OwnerReference> {
+    let owners = object.owner_references();
+    owners.iter().find(|owner| owner.controller == Some(true)).or_else(|| owners.first())
+}
+
+fn owner_identity(owner: &OwnerReference, namespace: Option<String>) -> Identity {
+    let (group, version) = owner.api_version.split_once('/').unwrap_or(("", &owner.api_version));
+    Identity {
+        group: group.into(),
+        version: version.into(),
+        kind: owner.kind.clone(),
+        namespace,
+        name: owner.name.clone(),
     }
-    Ok(None)
 }
 
-/// A workload in a namespace that is somebody else's.
-async fn workload(client: &Client, namespace: &str, ours: &Ours) -> kube::Result<Option<String>> {
-    // In a namespace of ours, only what is recorded is ours.
-    let here = Ours { objects: ours.objects.clone(), namespaces: BTreeSet::new() };
-    for (kind, plural) in WORKLOADS {
-        let resource = ApiResource {
-            group: "apps".into(),
-            version: "v1".into(),
-            api_version: "apps/v1".into(),
-            kind: kind.into(),
-            plural: plural.into(),
-        };
-        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
-        let list = found(api.list_metadata(&ListParams::default().limit(MOST)).await)?;
-        if let Some(object) = list.iter().flatten().find(|object| here.is_foreign(kind, object)) {
-            return Ok(Some(place(kind, object)));
-        }
-    }
-    Ok(None)
-}
-
-/// Whether a namespace is being removed, or gone: what is in it goes with it.
-async fn is_going(client: &Client, namespace: Option<String>) -> kube::Result<bool> {
-    let Some(name) = namespace else { return Ok(false) };
-    let found = found(Api::<Namespace>::all(client.clone()).get(&name).await)?;
-    Ok(found.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()))
-}
-
-fn place(kind: &str, object: &PartialObjectMeta<DynamicObject>) -> String {
+fn place(kind: &str, object: &Metadata) -> String {
     match object.namespace() {
         Some(namespace) => format!("{kind} {namespace}/{}", object.name_any()),
         None => format!("{kind} {}", object.name_any()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn object(metadata: &Value) -> PartialObjectMeta<DynamicObject> {
-        serde_json::from_value(json!({ "metadata": metadata })).unwrap()
-    }
-
-    fn recorded(kind: &str, namespace: Option<&str>, name: &str) -> InventoryObject {
-        InventoryObject {
-            api_version: "v1".into(),
-            kind: kind.into(),
-            namespace: namespace.map(Into::into),
-            name: name.into(),
-            uid: None,
-            made: true,
-        }
-    }
-
-    #[test]
-    fn only_what_nobody_of_ours_made_or_owns_is_foreign() {
-        let made = [recorded("Namespace", None, "ours"), recorded("Certificate", Some("team"), "recorded")];
-        let ours = Ours::of(&made.iter().collect::<Vec<_>>());
-        let owner = json!([{"apiVersion": "v1", "kind": "A", "name": "a", "uid": "1"}]);
-        for (metadata, foreign) in [
-            (json!({"name": "theirs", "namespace": "team"}), true),
-            (json!({"name": "theirs"}), true),
-            (json!({"name": "recorded", "namespace": "team"}), false),
-            (json!({"name": "theirs", "namespace": "ours"}), false),
-            (json!({"name": "owned", "namespace": "team", "ownerReferences": owner}), false),
-            (
-                json!({"name": "going", "namespace": "team", "deletionTimestamp": "2026-01-01T00:00:00Z"}),
-                false,
-            ),
-        ] {
-            assert_eq!(ours.is_foreign("Certificate", &object(&metadata)), foreign, "{metadata}");
-        }
     }
 }

@@ -5,14 +5,11 @@ mod foreign;
 
 use std::time::Duration;
 
-use crds::{
-    inventory::{Inventory, InventoryObject},
-    names::INSTALL_FIELD_MANAGER,
-};
+use crds::inventory::InventoryObject;
 use futures::{StreamExt as _, stream};
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{DeleteParams, DynamicObject, PartialObjectMeta, Preconditions},
+    api::{DeleteParams, DynamicObject, Preconditions},
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -54,6 +51,12 @@ pub enum RemoveError {
         /// What must let go of it first.
         finalizers: Vec<String>,
     },
+    /// Custom resources are still there.
+    #[error(
+        "what comes after custom resources was not removed, so that their controllers still run and can let go of them: \
+         their logs say why they do not; a finalizer that nobody lets go of any more is taken away with `kubectl edit`"
+    )]
+    Stopped,
 }
 
 /// Who holds an object.
@@ -72,35 +75,38 @@ fn held(finalizers: &[String]) -> String {
 pub struct Removed {
     /// How many objects are gone that were there.
     pub count: usize,
-    /// What stays for the sake of somebody else's objects, in one sentence each.
-    pub kept: Vec<String>,
+    /// What stays, as [`InventoryObject::needed_by`] says for whose sake.
+    pub kept: Vec<InventoryObject>,
     /// What could not be removed.
     pub failures: Vec<RemoveError>,
 }
 
-/// Deletes every object that the inventory says was made, and waits until it is gone. What was there before stays; so do an
-/// object that was made anew by somebody else since, a CRD with instances of somebody else, a namespace in which somebody
-/// else runs something. Twice is as good as once. A failure keeps nothing else from being removed.
+/// Deletes every object that was made, and waits until it is gone. What was there before stays; so do an object that was
+/// made anew by somebody else since, a CRD with instances of somebody else, a namespace in which somebody else runs
+/// something. An object whose UID is not known was never made. Twice is as good as once.
+///
+/// A failure keeps nothing else from being removed, but for custom resources that do not go: what comes after them, their
+/// controllers among it, stays then.
 ///
 /// # Errors
-/// The kinds of the inventory cannot be learnt; nothing is removed then.
+/// The kinds of the objects cannot be learnt; nothing is removed then.
 pub async fn remove(
     client: &Client,
-    inventory: &Inventory,
+    objects: &[InventoryObject],
     options: &ApplyOptions,
     progress: &mut (dyn FnMut(Class, usize) + Send),
 ) -> Result<Removed, RemoveError> {
-    let made: Vec<&InventoryObject> = inventory.objects.iter().filter(|object| object.made).collect();
+    let made: Vec<&InventoryObject> = objects.iter().filter(|object| object.made).collect();
     let mut resources = Resources::default();
-    let objects: Vec<Identity> = made.iter().map(|object| identity(object)).collect();
-    learn(client, &objects, &mut resources, options).await?;
-    let ours = Ours::of(&made);
+    let identities: Vec<Identity> = made.iter().map(|object| Identity::of(object)).collect();
+    learn(client, &identities, &mut resources, options).await?;
     let mut removed = Removed::default();
     for (class, members) in classes(&made) {
         progress(class, members.len());
         // What holds one class for ever must not keep the others from going.
         let deadline = options.deadline.min(Instant::now() + CLASS_WITHIN);
         let options = ApplyOptions { deadline, ..options.clone() };
+        let ours = Ours::of(client, &options, &made);
         let (options, resources, ours) = (&options, &resources, &ours);
         let asked = stream::iter(members).map(|object| async move {
             delete_unless_needed(client, object, resources, ours, options).await
@@ -109,13 +115,17 @@ pub async fn remove(
         for outcome in asked {
             match outcome {
                 Ok(Asked::Gone) => {}
-                Ok(Asked::Kept(sentence)) => removed.kept.push(sentence),
+                Ok(Asked::Kept(object)) => removed.kept.push(object),
                 Ok(Asked::Deleting(deleting)) => match deleting.until_gone(options).await {
                     Ok(()) => removed.count += 1,
                     Err(error) => removed.failures.push(error),
                 },
                 Err(error) => removed.failures.push(error),
             }
+        }
+        if class == Class::CustomResources && !removed.failures.is_empty() {
+            removed.failures.push(RemoveError::Stopped);
+            break;
         }
     }
     Ok(removed)
@@ -126,28 +136,38 @@ enum Asked {
     /// It was not there, or it was not the one that was made.
     Gone,
     /// It stays.
-    Kept(String),
+    Kept(InventoryObject),
     /// It is on its way.
     Deleting(Box<Deleting>),
 }
 
+/// Asks for the deletion of one object, if it is the one that was made and nobody else needs it.
 async fn delete_unless_needed(
     client: &Client,
     object: &InventoryObject,
     resources: &Resources,
-    ours: &Ours,
+    ours: &Ours<'_>,
     options: &ApplyOptions,
 ) -> Result<Asked, RemoveError> {
-    let place = identity(object).to_string();
-    let needed = timeout_at(options.deadline, foreign::kept_in(client, object, ours)).await;
+    let identity = Identity::of(object);
+    let place = identity.to_string();
     let refused = |reason: String| RemoveError::Refused { object: place.clone(), reason };
-    let needed = needed.map_err(|_| refused("the API server did not answer".into()))?;
+    let silent = |_| refused("the API server did not answer".into());
+    let until = || options.deadline.min(Instant::now() + options.request_timeout);
+    // A kind that nobody serves any more has no objects.
+    let Some(resource) = resources.find(&identity).map_err(ApplyError::from)? else { return Ok(Asked::Gone) };
+    let api = resource.api(client, &identity);
+    let answer = timeout_at(until(), api.get_metadata(&object.name)).await.map_err(silent)?;
+    let uid = found(answer).map_err(|error| refused(error.to_string()))?.and_then(|there| there.uid());
+    let Some(uid) = uid.filter(|uid| object.uid.as_ref() == Some(uid)) else { return Ok(Asked::Gone) };
+    let needed = timeout_at(options.deadline, ours.kept_in(object)).await.map_err(silent)?;
     if let Some(other) = needed.map_err(|error| refused(error.to_string()))? {
-        return Ok(Asked::Kept(format!("{place} stays, as {other} needs it")));
+        return Ok(Asked::Kept(InventoryObject { needed_by: Some(other), ..object.clone() }));
     }
-    Ok(delete(client, object, resources, options)
-        .await?
-        .map_or(Asked::Gone, |deleting| Asked::Deleting(Box::new(deleting))))
+    let params = only(DeleteParams::foreground(), &uid);
+    let answer = timeout_at(until(), api.delete(&object.name, &params)).await.map_err(silent)?;
+    gone(answer).map_err(|error| refused(error.to_string()))?;
+    Ok(Asked::Deleting(Box::new(Deleting { api, name: object.name.clone(), uid, place })))
 }
 
 /// An object that is being deleted.
@@ -156,33 +176,6 @@ struct Deleting {
     name: String,
     uid: String,
     place: String,
-}
-
-/// Asks for the deletion of one object; `None` if it is not there, or not the one that was made.
-async fn delete(
-    client: &Client,
-    object: &InventoryObject,
-    resources: &Resources,
-    options: &ApplyOptions,
-) -> Result<Option<Deleting>, RemoveError> {
-    let identity = identity(object);
-    let place = identity.to_string();
-    let refused = |reason: String| RemoveError::Refused { object: place.clone(), reason };
-    // A kind that nobody serves any more has no objects.
-    let Some(resource) = resources.find(&identity).map_err(ApplyError::from)? else { return Ok(None) };
-    let api = resource.api(client, &identity);
-    let until = || options.deadline.min(Instant::now() + options.request_timeout);
-    let silent = |_| refused("the API server did not answer".into());
-    let answer = timeout_at(until(), api.get_metadata(&object.name)).await.map_err(silent)?;
-    let Some(found) = found(answer).map_err(|error| refused(error.to_string()))? else { return Ok(None) };
-    if !is_what_was_made(object, &found) {
-        return Ok(None);
-    }
-    let uid = found.uid().unwrap_or_default();
-    let params = only(DeleteParams::foreground(), &uid);
-    let answer = timeout_at(until(), api.delete(&object.name, &params)).await.map_err(silent)?;
-    gone(answer).map_err(|error| refused(error.to_string()))?;
-    Ok(Some(Deleting { api, name: object.name.clone(), uid, place: place.clone() }))
 }
 
 impl Deleting {
@@ -232,21 +225,5 @@ pub fn gone<T>(answer: kube::Result<T>) -> kube::Result<()> {
     }
 }
 
-/// Whether the object is the one that the inventory means. Without a UID, the record was written and the answer to the
-/// request lost: then it is ours if our field manager has a part in it.
-fn is_what_was_made(object: &InventoryObject, found: &PartialObjectMeta<DynamicObject>) -> bool {
-    object.uid.as_ref().map_or_else(
-        || found.managed_fields().iter().any(|entry| entry.manager.as_deref() == Some(INSTALL_FIELD_MANAGER)),
-        |uid| found.uid().as_ref() == Some(uid),
-    )
-}
-
-fn identity(object: &InventoryObject) -> Identity {
-    Identity {
-        group: object.group().into(),
-        version: object.version().into(),
-        kind: object.kind.clone(),
-        namespace: object.namespace.clone(),
-        name: object.name.clone(),
-    }
-}
+#[cfg(test)]
+mod tests;

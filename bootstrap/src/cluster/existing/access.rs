@@ -3,12 +3,19 @@
 use std::{path::PathBuf, time::Duration};
 
 use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
+    Client,
+    config::{Kubeconfig, KubeconfigError},
 };
 
 use super::rights;
-use crate::{cluster::supported, failure::Failure};
+use crate::{
+    cluster::{
+        connect::{self, chain},
+        supported,
+    },
+    failure::Failure,
+    input::yaml,
+};
 
 /// How long the API server may take to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
@@ -25,7 +32,7 @@ impl Access {
     pub(super) fn read(&self) -> Result<Kubeconfig, Failure> {
         let place = self.kubeconfig.display();
         let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)
-            .map_err(|error| Failure::usage(format!("--kubeconfig {place}: {}", chain(&error))))?;
+            .map_err(|error| Failure::usage(format!("--kubeconfig {place}: {}", unreadable(&error))))?;
         let known: Vec<&str> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
         if known.contains(&self.context.as_str()) {
             return Ok(kubeconfig);
@@ -35,17 +42,10 @@ impl Access {
         Err(Failure::usage(format!("--context {}: {place} has no such context; {known}", self.context)))
     }
 
-    /// A client. Retries are ours, with a deadline and a reason that is shown.
+    /// A client.
     pub(super) async fn client(&self) -> Result<Client, Failure> {
-        let options =
-            KubeConfigOptions { context: Some(self.context.clone()), ..KubeConfigOptions::default() };
-        let fails = |error: &dyn std::error::Error| {
-            Failure::usage(format!("--kubeconfig {}: {}", self.kubeconfig.display(), chain(error)))
-        };
-        let mut config =
-            Config::from_custom_kubeconfig(self.read()?, &options).await.map_err(|error| fails(&error))?;
-        config.default_retry = false;
-        Client::try_from(config).map_err(|error| fails(&error))
+        let client = connect::through(self.read()?, Some(&self.context), false).await;
+        client.map_err(|why| Failure::usage(format!("--kubeconfig {}: {why}", self.kubeconfig.display())))
     }
 
     /// Whether the cluster answers, is new enough, and lets us do what a run does.
@@ -90,19 +90,12 @@ fn explained(error: &kube::Error) -> String {
     }
 }
 
-/// An error with its causes, each said once: of a kubeconfig, the outer ones name the file or program that is meant.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let said = inner.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = inner.source();
+/// Why a kubeconfig cannot be read.
+fn unreadable(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::Parse(error) => format!("no kubeconfig: {}", yaml::problem(error)),
+        other => chain(other),
     }
-    text
 }
 
 /// The innermost cause in an error: the others only repeat it.
@@ -125,6 +118,14 @@ mod tests {
         let access = |context: &str| Access { kubeconfig: kubeconfig.clone(), context: context.into() };
         let refused = access("a").read().unwrap_err();
         assert!(refused.message.contains("No such file"), "{refused}");
+        std::fs::write(&kubeconfig, "a: 1\n b: 2\n").unwrap();
+        let refused = access("a").read().unwrap_err();
+        assert!(
+            refused
+                .message
+                .ends_with("no kubeconfig: line 2 column 3: mapping values are not allowed in this context"),
+            "{refused}"
+        );
         std::fs::write(
             &kubeconfig,
             "apiVersion: v1\nkind: Config\ncontexts: [{name: a, context: {cluster: a}}, {name: b, context: {cluster: b}}]\n",

@@ -6,11 +6,16 @@ mod rights;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use clap::Args;
 
-use super::{Cluster, ClusterSettings, Created, Say, blocking::block_on, first_given, made};
+use super::{
+    Cluster, ClusterSettings, Created, Say,
+    blocking::block_on,
+    made::{Whose, remove_made},
+};
 use crate::{failure::Failure, tool::Cancel};
 use access::Access;
 
@@ -26,19 +31,14 @@ pub struct ExistingArgs {
     pub context: Option<String>,
 }
 
-impl ExistingArgs {
-    /// The first flag that was given.
-    pub fn given(&self) -> Option<&'static str> {
-        first_given([("--kubeconfig", self.kubeconfig.is_some()), ("--context", self.context.is_some())])
-    }
-}
-
 /// A cluster that was there before.
 #[derive(Debug)]
 pub struct Existing {
     access: Access,
     /// Ends what is fetched.
     fetching: Cancel,
+    /// The invocation whose things are removed; whoever's, where this process made none.
+    invocation: OnceLock<String>,
 }
 
 impl Existing {
@@ -50,18 +50,10 @@ impl Existing {
                 "--cluster existing needs --kubeconfig FILE and --context NAME: no cluster is used that you did not name",
             ));
         };
-        if settings.kubernetes_version.is_some() {
-            return Err(Failure::usage("--kubernetes-version: an existing cluster has its version already"));
-        }
-        if !settings.images.is_empty() {
-            return Err(Failure::usage(
-                "--images: images cannot be loaded into an existing cluster; push them to a registry that its nodes reach \
-                 (KFE2E_IMAGES sets this flag too)",
-            ));
-        }
         Ok(Self {
             access: Access { kubeconfig: kubeconfig.clone(), context: context.clone() },
             fetching: Cancel::default(),
+            invocation: OnceLock::new(),
         })
     }
 }
@@ -111,12 +103,20 @@ impl Cluster for Existing {
         Ok(())
     }
 
-    fn destroy(&self, say: Say<'_>) -> anyhow::Result<()> {
+    fn claims(&self, invocation: &str) -> anyhow::Result<()> {
+        // A process runs once.
+        self.invocation.get_or_init(|| invocation.to_owned());
+        Ok(())
+    }
+
+    fn destroy(&self, say: Say<'_>) -> anyhow::Result<Vec<String>> {
+        let own = self.invocation.get();
+        let whose = own.map_or(Whose::Anyones, |invocation| Whose::Of([invocation.clone()].into()));
         block_on(async {
             // The first answer says in words why there is none.
             self.access.version().await?;
             let client = self.access.client().await?;
-            Box::pin(made::remove_made(&client, say)).await
+            Box::pin(remove_made(&client, &whose, say)).await
         })?
     }
 }

@@ -18,13 +18,20 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
 /// Verb, API group and resource.
 type Right = (&'static str, String, String);
 
-/// What a run reads beside what it makes.
-const READ: [(&str, &str, &str); 5] = [
+/// What a run does beside making, reading and removing its own objects: it looks at what runs, also at what somebody else
+/// runs where it removes something, and writes its inventory anew.
+const BESIDE: [(&str, &str, &str); 11] = [
+    ("update", "", "configmaps"),
     ("list", "", "pods"),
     ("get", "", "pods/log"),
     ("list", "", "events"),
+    ("list", "", "replicationcontrollers"),
     ("list", "batch", "jobs"),
+    ("list", "batch", "cronjobs"),
     ("list", "apps", "deployments"),
+    ("list", "apps", "statefulsets"),
+    ("list", "apps", "daemonsets"),
+    ("list", "apps", "replicasets"),
 ];
 
 /// What is made beside the operator's own objects.
@@ -33,7 +40,7 @@ const MADE: [(&str, &str); 3] =
 
 /// Everything that a run does in every cluster: it makes, and removes again, whatever the operator consists of.
 fn needed() -> Result<Vec<Right>, Failure> {
-    let operator = manifests::operator().map_err(Failure::infrastructure)?;
+    let operator = manifests::operator(&manifests::released_image()).map_err(Failure::infrastructure)?;
     let resources = Resources::of(&operator);
     let mut kinds: BTreeSet<(String, String)> =
         MADE.into_iter().map(|(group, resource)| (group.to_owned(), resource.to_owned())).collect();
@@ -42,11 +49,12 @@ fn needed() -> Result<Vec<Right>, Failure> {
             resources.find(object.identity()).map_err(|error| Failure::infrastructure(error.to_string()))?;
         kinds.extend(found.map(|resource| (object.identity().group.clone(), resource.plural)));
     }
-    let read = READ.into_iter().map(|(verb, group, resource)| (verb, group.to_owned(), resource.to_owned()));
+    let beside =
+        BESIDE.into_iter().map(|(verb, group, resource)| (verb, group.to_owned(), resource.to_owned()));
     let verbs = ["create", "get", "patch", "delete"];
     let made =
         kinds.iter().flat_map(|(group, resource)| verbs.map(|verb| (verb, group.clone(), resource.clone())));
-    Ok(made.chain(read).collect())
+    Ok(made.chain(beside).collect())
 }
 
 /// Asks the API server for each right; the first that is missing is named.
@@ -91,4 +99,23 @@ async fn allowed(client: &Client, (verb, group, resource): &Right) -> Result<boo
     let answer = answer.map_err(|_| "the API server does not answer".to_owned())?;
     let answer = answer.map_err(|error| error.to_string())?;
     Ok(answer.status.is_some_and(|status| status.allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inventory_can_be_written_anew_and_all_that_runs_be_seen() {
+        let needed = needed().unwrap();
+        let has = |verb: &'static str, group: &str, resource: &str| {
+            needed.contains(&(verb, group.to_owned(), resource.to_owned()))
+        };
+        for verb in ["create", "get", "update", "delete"] {
+            assert!(has(verb, "", "configmaps"), "{verb}");
+        }
+        for (group, resource) in [("apps", "statefulsets"), ("batch", "cronjobs"), ("", "pods")] {
+            assert!(has("list", group, resource), "{resource}");
+        }
+    }
 }

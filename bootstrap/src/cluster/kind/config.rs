@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::input::yaml;
+
 /// What is asked for beside a configuration of the user's own.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Wanted<'a> {
@@ -31,8 +33,7 @@ pub(super) struct Asked<'a> {
 /// # Errors
 /// It is no YAML, or no `kind` configuration.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
-    let given: Value = serde_saphyr::from_str(text)
-        .map_err(|error| error.to_string().trim_start_matches("error: ").to_owned())?;
+    let given: Value = yaml::parse(text)?;
     if !given.is_object() {
         return Err("it is not a mapping of names to values".into());
     }
@@ -87,6 +88,22 @@ pub(super) fn complete(given: Option<&Value>, wanted: &Wanted<'_>) -> Value {
     let patches = config.get("kubeadmConfigPatches").and_then(Value::as_array).cloned().unwrap_or_default();
     config["kubeadmConfigPatches"] =
         [kubelet_patch(wanted.cgroup_v1).to_string().into()].into_iter().chain(patches).collect();
+    config
+}
+
+/// The configuration with a mount of nothing at this place in each of its nodes; what is no list of nodes or of mounts is
+/// left for `kind` to refuse.
+pub(super) fn with_mount(mut config: Value, place: &str) -> Value {
+    let nodes = config.get_mut("nodes").and_then(Value::as_array_mut);
+    for node in nodes.into_iter().flatten().filter_map(Value::as_object_mut) {
+        let mounts = node.entry("extraMounts").or_insert(Value::Null);
+        if mounts.is_null() {
+            *mounts = json!([]);
+        }
+        if let Some(mounts) = mounts.as_array_mut() {
+            mounts.push(json!({ "hostPath": "/dev/null", "containerPath": place, "readOnly": true }));
+        }
+    }
     config
 }
 
@@ -206,6 +223,20 @@ kubeadmConfigPatches:
         assert_eq!(config["kubeadmConfigPatches"].as_array().unwrap().len(), 2);
         assert_eq!(node_count(&config), 2);
         assert_eq!(images(&config).collect::<Vec<_>>(), ["kindest/node:v1.34.0"]);
+    }
+
+    #[test]
+    fn every_node_gets_the_mount_beside_the_users_own() {
+        let given = json!({"nodes": [{"role": "worker"}, {"extraMounts": [{"hostPath": "/a", "containerPath": "/b"}]},
+            {"extraMounts": null}, {"extraMounts": "no list"}, "no node"]});
+        let mounted = with_mount(given, "/kfe2e/m");
+        let ours = json!({"hostPath": "/dev/null", "containerPath": "/kfe2e/m", "readOnly": true});
+        let mounts: Vec<_> = (0..4).map(|node| mounted["nodes"][node]["extraMounts"].clone()).collect();
+        let theirs = json!({"hostPath": "/a", "containerPath": "/b"});
+        assert_eq!(mounts, [json!([ours]), json!([theirs, ours]), json!([ours]), json!("no list")]);
+        assert_eq!(mounted["nodes"][4], "no node");
+        let own = with_mount(complete(None, &wanted(2, false)), "/kfe2e/m");
+        assert_eq!(own["nodes"][1]["extraMounts"], json!([ours]));
     }
 
     #[test]

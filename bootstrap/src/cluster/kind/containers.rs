@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use jiff::{Timestamp, fmt::strtime};
+use serde_json::Value;
 
-use super::engine::Engine;
-use crate::tool::ToolError;
+use super::{engine::Engine, mark::Mark};
+use crate::tool::{Ended, ToolError};
 
 /// The label that `kind` gives every container of a cluster.
 const CLUSTER: &str = "io.x-k8s.kind.cluster";
@@ -23,9 +23,9 @@ pub(super) struct Container {
     pub(super) name: String,
     /// Such as `running`.
     pub(super) state: String,
-    /// When it was made, by its runtime's clock, to the second; `None` where the runtime says it in a way of its own.
-    pub(super) created: Option<Timestamp>,
     role: String,
+    /// Where something is mounted in it.
+    mounts: Vec<String>,
 }
 
 impl Container {
@@ -33,41 +33,55 @@ impl Container {
     pub(super) fn is_node(&self) -> bool {
         self.role != BALANCER
     }
+
+    /// Whether it was made by the attempt with this mark.
+    pub(super) fn carries(&self, mark: &Mark) -> bool {
+        self.mounts.contains(&mark.place())
+    }
 }
 
-/// The containers of a cluster, running or not, by name.
+/// The containers of a cluster's name, running or not, whoever made them, by name.
 pub(super) fn of_cluster(engine: &Engine, cluster: &str) -> Result<Vec<Container>, ToolError> {
-    let format =
-        format!("{{{{.ID}}}}\t{{{{.Names}}}}\t{{{{.State}}}}\t{{{{.Label \"{ROLE}\"}}}}\t{{{{.CreatedAt}}}}");
     let label = format!("label={CLUSTER}={cluster}");
-    engine
-        .tool(["ps", "--all", "--no-trunc", "--filter", &label, "--format", &format])
-        .run()
-        .map(|list| parse(&list))
-}
-
-/// What a listing of containers says.
-pub(super) fn parse(list: &str) -> Vec<Container> {
-    let one = |line: &str| {
-        let mut fields = line.split('\t').map(str::to_owned);
-        Some(Container {
-            id: fields.next().filter(|id| !id.is_empty())?,
-            name: fields.next()?,
-            state: fields.next()?.to_lowercase(),
-            role: fields.next().unwrap_or_default(),
-            created: fields.next().and_then(|time| timestamp(&time)),
-        })
+    let list = engine.tool(["ps", "--all", "--quiet", "--no-trunc", "--filter", &label]).run()?;
+    if list.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let inspected =
+        engine.tool(["container", "inspect"].into_iter().chain(list.split_whitespace())).ended()?;
+    // Those that somebody removed since they were listed are left out.
+    let text = match &inspected {
+        Ended { failed: Some(_), stdout, stderr, .. } if all_gone(stderr) => stdout.clone(),
+        _ => inspected.clone().expect_success()?,
     };
-    let mut containers: Vec<_> = list.lines().filter_map(one).collect();
-    containers.sort_by(|one, other| one.name.cmp(&other.name));
-    containers
+    parse(&text).map_err(|reason| ToolError::Failed {
+        line: inspected.line,
+        status: String::new(),
+        stderr: reason,
+    })
 }
 
-/// A time as both runtimes list it: `2026-11-23 16:20:01 +0000 UTC`, in the client's time zone, whose name says nothing
-/// beside its distance.
-fn timestamp(text: &str) -> Option<Timestamp> {
-    let parts: Vec<&str> = text.split(' ').take(3).collect();
-    strtime::parse("%Y-%m-%d %H:%M:%S%.f %z", parts.join(" ")).ok()?.to_timestamp().ok()
+/// What both runtimes' `container inspect` says. What it does not say of a container makes that nobody's of ours.
+pub(super) fn parse(inspected: &str) -> Result<Vec<Container>, String> {
+    let all: Vec<Value> =
+        serde_json::from_str(inspected).map_err(|error| format!("its answer cannot be read: {error}"))?;
+    let mut containers: Vec<_> = all.iter().filter_map(container).collect();
+    containers.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(containers)
+}
+
+fn container(inspected: &Value) -> Option<Container> {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let at = |pointer: &str| text(inspected.pointer(pointer));
+    let mounts = inspected.get("Mounts").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    Some(Container {
+        id: Some(at("/Id")).filter(|id| !id.is_empty())?,
+        // Docker's begin with a slash, Podman's do not.
+        name: at("/Name").trim_start_matches('/').to_owned(),
+        state: at("/State/Status").to_lowercase(),
+        role: text(inspected.pointer("/Config/Labels").and_then(|labels| labels.get(ROLE))),
+        mounts: mounts.iter().map(|mount| text(mount.get("Destination"))).collect(),
+    })
 }
 
 /// Removes containers with the volumes that were made for them alone. One that is gone already is what is wanted.
@@ -127,20 +141,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listing_becomes_containers() {
-        let list = "b2\ta-worker\texited\tworker\t2026-11-23 17:20:01 +0100 CET\n\
-                    a1\ta-control-plane\trunning\tcontrol-plane\t2026-11-23 16:20:00.5 +0000 UTC\n\
-                    c3\ta-external-load-balancer\tRunning\texternal-load-balancer\n\n";
-        let containers = parse(list);
-        let names: Vec<_> = containers.iter().map(|container| container.name.as_str()).collect();
-        assert_eq!(names, ["a-control-plane", "a-external-load-balancer", "a-worker"]);
-        let states: Vec<_> =
-            containers.iter().map(|container| (container.state.as_str(), container.is_node())).collect();
-        assert_eq!(states, [("running", true), ("running", false), ("exited", true)]);
-        let created: Vec<_> = containers.iter().map(|container| container.created).collect();
-        let time = |text: &str| Some(text.parse().unwrap());
-        assert_eq!(created, [time("2026-11-23T16:20:00.5Z"), None, time("2026-11-23T16:20:01Z")]);
-        assert_eq!(parse(""), []);
+    fn both_runtimes_tell_whose_a_container_is() {
+        let docker = r#"[
+            {"Id": "b2", "Name": "/a-worker", "State": {"Status": "exited"},
+             "Config": {"Labels": {"io.x-k8s.kind.cluster": "a", "io.x-k8s.kind.role": "worker"}},
+             "Mounts": [{"Type": "volume", "Name": "x", "Destination": "/var"},
+                        {"Type": "bind", "Source": "/dev/null", "Destination": "/kfe2e/m", "RW": false}]},
+            {"Id": "c3", "Name": "/a-external-load-balancer", "State": {"Status": "running"},
+             "Config": {"Labels": {"io.x-k8s.kind.role": "external-load-balancer"}}, "Mounts": []}]"#;
+        let podman = r#"[
+            {"Id": "a1", "Name": "a-control-plane", "State": {"Status": "Running"},
+             "Config": {"Labels": {"io.x-k8s.kind.role": "control-plane"}},
+             "Mounts": [{"Type": "bind", "Source": "/dev/null", "Destination": "/kfe2e/mm", "Options": ["rbind"]}]},
+            {"Name": "without an identity"}, {"Id": "d4", "Mounts": null}]"#;
+        let seen = |text: &str| -> Vec<_> {
+            let all = parse(text).unwrap().into_iter();
+            all.map(|one| (one.carries(&"m".into()), one.is_node(), one.name, one.state)).collect()
+        };
+        let told =
+            |carries, node, name: &str, state: &str| (carries, node, name.to_owned(), state.to_owned());
+        assert_eq!(
+            seen(docker),
+            [
+                told(false, false, "a-external-load-balancer", "running"),
+                told(true, true, "a-worker", "exited")
+            ]
+        );
+        assert_eq!(
+            seen(podman),
+            [told(false, true, "", ""), told(false, true, "a-control-plane", "running")]
+        );
+        assert!(parse("no such thing").unwrap_err().starts_with("its answer cannot be read: "));
     }
 
     #[test]

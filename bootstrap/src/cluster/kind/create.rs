@@ -9,15 +9,15 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use jiff::Timestamp;
 
 use super::{
-    containers,
+    config,
+    containers::{self, Container},
     engine::{Description, Engine},
-    facts,
-    facts::{CREATE_LIMIT, Facts, SCHEMA_VERSION},
+    facts::{self, Facts, SCHEMA_VERSION},
     kernel,
     load::Nodes,
+    mark::Mark,
     network,
     program::Program,
     remove,
@@ -31,6 +31,8 @@ use crate::{
 };
 use crds::ExitCode;
 
+/// How long `kind` may take; a node image of a gigabyte may have to be pulled.
+const CREATE_LIMIT: Duration = Duration::from_mins(20);
 /// How long a cluster that `kind` has made may take until it can be used.
 pub(super) const USABLE_WITHIN: Duration = Duration::from_mins(10);
 /// The kubeconfig's file beside the record.
@@ -57,62 +59,51 @@ pub(super) fn access(record: &Record, name: &str) -> (PathBuf, String) {
 }
 
 impl Maker<'_> {
-    /// Makes it. What there is of it when that fails is removed again.
-    pub(super) fn make(&self, say: Say<'_>) -> anyhow::Result<Created> {
-        let facts = self.write_down(say)?;
-        match self.try_to_make(say) {
-            Ok((figures, containers)) => {
-                self.record.write(&Facts { complete: true, containers, ..facts })?;
-                let (kubeconfig, context) = access(self.record, &self.request.name);
-                Ok(Created { kubeconfig, context: Some(context), lasting: false, local: true, figures })
-            }
-            Err(reason) => Err(self.give_up(&facts, reason, say)),
-        }
+    /// Makes it, and returns what the record says of it. What there is of it when that fails is removed again.
+    pub(super) fn make(&self, say: Say<'_>) -> anyhow::Result<(Created, Facts)> {
+        let mark = Mark::fresh();
+        let facts = self.write_down(&mark, say)?;
+        let made = self.try_to_make(&mark, &facts, say).and_then(|created| {
+            let facts = Facts { complete: true, ..facts.clone() };
+            self.record.write(&facts)?;
+            Ok((created, facts))
+        });
+        made.map_err(|reason| self.give_up(&facts, reason, say))
     }
 
     /// Writes down what will be made, and makes room for it in the kernel.
-    fn write_down(&self, say: Say<'_>) -> anyhow::Result<Facts> {
+    fn write_down(&self, mark: &Mark, say: Say<'_>) -> anyhow::Result<Facts> {
         let _shared = facts::lock_shared(self.cancel)?;
-        let others = facts::of_others(&self.request.name)?;
+        let others = facts::of_others(mark)?;
         others.complaints().for_each(&mut *say);
         let others = others.facts;
         let network = self.engine.network();
         let shares = |other: &&Facts| other.engine == self.engine;
-        let mut facts = Facts {
+        let facts = Facts {
             schema_version: SCHEMA_VERSION,
             engine: self.engine.clone(),
-            found: false,
-            begun: Timestamp::now() + self.description.ahead,
+            mark: Some(mark.clone()),
+            invocations: BTreeSet::new(),
             complete: false,
-            containers: BTreeSet::new(),
             nodes: self.request.node_count(),
             image: self.request.image.clone(),
             network_is_ours: others.iter().find(shares).map_or_else(
                 || containers::has_network(&self.engine, network).map(|there| !there),
                 |other| Ok(other.network_is_ours),
             )?,
-            raised: if self.engine.is_local() {
-                kernel::too_low(&others.into_iter().flat_map(|other| other.raised).collect())
-            } else {
-                kernel::Raises::new()
-            },
         };
         self.record.write(&facts)?;
-        if let Some(command) = kernel::raise(&mut facts.raised) {
-            self.record.write(&facts)?;
-            say(format!(
-                "Kubeflow's pods watch more files than this machine allows; raise its limits with `{command}`"
-            ));
+        if self.engine.is_local() {
+            kernel::raise(mark)?.into_iter().for_each(say);
         }
         Ok(facts)
     }
 
-    /// Returns how long the parts took, and the containers.
-    fn try_to_make(&self, say: Say<'_>) -> anyhow::Result<(Figures, BTreeSet<String>)> {
+    fn try_to_make(&self, mark: &Mark, facts: &Facts, say: Say<'_>) -> anyhow::Result<Created> {
         let begin = Instant::now();
         let mut figures = Figures::new();
         let mut note = |name: &str| figures.insert(name.to_owned(), begin.elapsed().as_secs_f64());
-        let stderr = self.kind_create(&mut |line| {
+        let stderr = self.kind_create(mark, &mut |line| {
             if said::serves(line) {
                 note("servingSeconds");
             }
@@ -128,13 +119,13 @@ impl Maker<'_> {
             local: true,
             figures: Figures::new(),
         };
-        let containers = containers::of_cluster(&self.engine, name)?;
+        let containers = facts.split(containers::of_cluster(&self.engine, name)?).ours;
         let nodes = containers.iter().filter(|container| container.is_node()).count();
         if network::lift_limits(&created)? {
             say("the limits of the nodes' network pods are lifted".to_owned());
         }
         let stop = Cancel::default();
-        let into = Nodes { engine: &self.engine, cluster: name, containers: &containers, cancel: &stop };
+        let into = Nodes { engine: &self.engine, mark: Some(mark), containers: &containers, cancel: &stop };
         let ((loaded, seconds), usable) = thread::scope(|scope| {
             let loading = scope.spawn(|| {
                 let begin = Instant::now();
@@ -159,20 +150,21 @@ impl Maker<'_> {
         if !self.request.images.is_empty() {
             figures.insert("imageLoadSeconds".to_owned(), seconds);
         }
-        Ok((figures, containers.into_iter().map(|container| container.id).collect()))
+        Ok(Created { figures, ..created })
     }
 
     /// Runs `kind create cluster`. It is told to leave everything where it fails: it would miss containers that are still
     /// being started, and what is left says why it failed.
-    fn kind_create(&self, line: &mut dyn FnMut(&str)) -> anyhow::Result<String> {
+    fn kind_create(&self, mark: &Mark, line: &mut dyn FnMut(&str)) -> anyhow::Result<String> {
+        let complete = self.request.complete_config(self.description.cgroup_v1);
         let config = self.record.file("kind.yaml");
-        let text = serde_json::to_string_pretty(&self.request.complete_config(self.description.cgroup_v1))?;
+        let text = serde_json::to_string_pretty(&config::with_mount(complete, &mark.place()))?;
         fs::write(&config, text).with_context(|| format!("writing {}", config.display()))?;
         let (kubeconfig, _) = access(self.record, &self.request.name);
         let image = self.request.image.iter().flat_map(|image| ["--image", image.as_str()]);
         let made = self
             .program
-            .tool(&self.engine, &self.request.name, &["create", "cluster", "--retain"])
+            .tool(&self.engine, &self.request.name, Some(mark), &["create", "cluster", "--retain"])
             .args(["--config".as_ref(), config.as_os_str(), "--kubeconfig".as_ref(), kubeconfig.as_os_str()])
             .args(image)
             .within(CREATE_LIMIT)
@@ -201,7 +193,7 @@ impl Maker<'_> {
         let code = if self.cancel.is_cancelled() { ExitCode::Cancelled } else { failure.code };
         let mut message = failure.message;
         if code == ExitCode::Infrastructure {
-            message.push_str(&self.keep_logs());
+            message.push_str(&self.keep_logs(facts));
         }
         say(format!("removing what was made of cluster `{}`", self.request.name));
         if let Err(error) = remove::remove(self.record, &self.request.name, facts, say) {
@@ -211,14 +203,15 @@ impl Maker<'_> {
     }
 
     /// Copies the logs of nodes that are there, and says where they are.
-    fn keep_logs(&self) -> String {
-        let there =
-            containers::of_cluster(&self.engine, &self.request.name).is_ok_and(|nodes| !nodes.is_empty());
+    fn keep_logs(&self, facts: &Facts) -> String {
+        let there = containers::of_cluster(&self.engine, &self.request.name)
+            .is_ok_and(|nodes| facts.split(nodes).ours.iter().any(Container::is_node));
         let folder = &self.request.failure_logs;
         if !there || fs::create_dir_all(folder).is_err() {
             return String::new();
         }
-        let exported = self.program.export_logs(&self.engine, &self.request.name, folder);
+        let (name, mark) = (&self.request.name, facts.mark.as_ref());
+        let exported = self.program.export_logs(&self.engine, name, mark, folder);
         // A node that does not run gives fewer logs, and an error that would hide the first one.
         let some = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
         match exported {

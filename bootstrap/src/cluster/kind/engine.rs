@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, env, ffi::OsStr, path::PathBuf, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -33,8 +32,6 @@ pub(super) struct Description {
     pub(super) cgroup_v1: bool,
     /// Architecture of its machine, as images name it.
     pub(super) architecture: String,
-    /// How far its clock is ahead of this machine's: that of a virtual machine may have stood still while it slept.
-    pub(super) ahead: SignedDuration,
 }
 
 impl Engine {
@@ -78,7 +75,7 @@ impl Engine {
     pub(super) fn describe(&self) -> Result<Description, ToolError> {
         let info = self.tool(["info", "--format", "{{json .}}"]).within(ANSWERS_WITHIN);
         let line = info.line();
-        parse_info(self.runtime, &info.run()?, Timestamp::now()).map_err(|stderr| ToolError::Failed {
+        parse_info(self.runtime, &info.run()?).map_err(|stderr| ToolError::Failed {
             line,
             status: String::new(),
             stderr,
@@ -119,7 +116,7 @@ impl Engine {
 }
 
 /// What `docker info` or `podman info` printed as JSON; a reason where it is no answer of a running server.
-fn parse_info(runtime: Runtime, text: &str, now: Timestamp) -> Result<Description, String> {
+fn parse_info(runtime: Runtime, text: &str) -> Result<Description, String> {
     let info: Value =
         serde_json::from_str(text).map_err(|error| format!("its answer cannot be read: {error}"))?;
     let text = |pointer: &str| info.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
@@ -131,10 +128,7 @@ fn parse_info(runtime: Runtime, text: &str, now: Timestamp) -> Result<Descriptio
         Runtime::Docker => (text("/DockerRootDir"), text("/CgroupVersion"), text("/Architecture")),
         Runtime::Podman => (text("/store/graphRoot"), text("/host/cgroupVersion"), text("/host/arch")),
     };
-    // Podman does not say it.
-    let clock: Option<Timestamp> = text("/SystemTime").parse().ok();
     Ok(Description {
-        ahead: clock.map_or(SignedDuration::ZERO, |clock| clock.duration_since(now)),
         root: root.into(),
         cgroup_v1: matches!(cgroup, "1" | "v1"),
         architecture: match architecture {
@@ -151,23 +145,18 @@ mod tests {
 
     #[test]
     fn both_runtimes_say_what_they_are() {
-        let docker = r#"{"DockerRootDir": "/var/lib/docker", "CgroupVersion": "1", "Architecture": "x86_64",
-                "SystemTime": "2026-11-23T16:20:01.5+01:00"}"#;
-        let now: Timestamp = "2026-11-23T15:20:00Z".parse().unwrap();
+        let docker =
+            r#"{"DockerRootDir": "/var/lib/docker", "CgroupVersion": "1", "Architecture": "x86_64"}"#;
         let podman = r#"{"host": {"arch": "arm64", "cgroupVersion": "v2"}, "store": {"graphRoot": "/g"}}"#;
-        let description = |root: &str, cgroup_v1, architecture: &str, ahead| Description {
+        let description = |root: &str, cgroup_v1, architecture: &str| Description {
             root: root.into(),
             cgroup_v1,
             architecture: architecture.into(),
-            ahead: SignedDuration::from_millis(ahead),
         };
-        assert_eq!(
-            parse_info(Runtime::Docker, docker, now),
-            Ok(description("/var/lib/docker", true, "amd64", 1500))
-        );
-        assert_eq!(parse_info(Runtime::Podman, podman, now), Ok(description("/g", false, "arm64", 0)));
+        assert_eq!(parse_info(Runtime::Docker, docker), Ok(description("/var/lib/docker", true, "amd64")));
+        assert_eq!(parse_info(Runtime::Podman, podman), Ok(description("/g", false, "arm64")));
         let silent = r#"{"ServerErrors": ["Cannot connect to the Docker daemon"]}"#;
-        assert!(parse_info(Runtime::Docker, silent, now).unwrap_err().contains("Cannot connect"));
+        assert!(parse_info(Runtime::Docker, silent).unwrap_err().contains("Cannot connect"));
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! What there is of a cluster's name, from its record and its containers. Pure.
 
-use super::{containers::Container, facts::Facts, request::Request};
+use super::{
+    containers::Container,
+    facts::{Facts, Split},
+    request::Request,
+};
 
 /// What there is.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Existing {
     /// Nothing.
     Nothing,
@@ -11,39 +15,45 @@ pub(super) enum Existing {
     Leftovers,
     /// A whole cluster of ours.
     Ours,
-    /// A cluster of somebody else's. A record of ours that stands beside it is stale: what it stood for is gone.
+    /// A cluster of somebody else's. A record of an attempt of ours that stands beside it is stale.
     Foreign,
 }
 
-/// Judges the containers of a name.
-pub(super) fn judge(facts: Option<&Facts>, containers: &[Container]) -> Existing {
-    let Some(facts) = facts.filter(|facts| !facts.found) else {
-        return if containers.is_empty() { Existing::Nothing } else { Existing::Foreign };
+/// Judges the containers of a name, and tells ours from others.
+pub(super) fn judge(facts: Option<&Facts>, containers: Vec<Container>) -> (Existing, Split) {
+    let split = match facts {
+        Some(facts) => facts.split(containers),
+        None => Split { ours: Vec::new(), others: containers },
     };
-    let ours = containers.iter().filter(|container| facts.made(container)).count();
-    match (facts.complete, ours) {
-        (true, 1..) => Existing::Ours,
-        // Somebody made theirs where ours was, or was to be.
-        (_, ours) if ours < containers.len() => Existing::Foreign,
-        _ => Existing::Leftovers,
-    }
+    let attempt = facts.filter(|facts| facts.mark.is_some());
+    let existing = match attempt {
+        Some(facts) if facts.complete && !split.ours.is_empty() => Existing::Ours,
+        _ if !split.others.is_empty() => Existing::Foreign,
+        Some(_) => Existing::Leftovers,
+        None => Existing::Nothing,
+    };
+    (existing, split)
 }
 
-/// What is said of somebody else's cluster that has the name of one of ours.
-pub(super) fn replaced(name: &str) -> String {
-    format!(
-        "what kfe2e made of cluster `{name}` is gone, and its record goes too; the kind cluster of that name now is \
-         somebody else's and stays: `kind delete cluster --name {name}` removes it"
-    )
+/// What is said of containers of somebody else's that have the name of a cluster of ours.
+pub(super) fn stay(name: &str, others: &[Container]) -> Option<String> {
+    let names: Vec<&str> = others.iter().map(|container| container.name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "kfe2e did not make {} of kind cluster `{name}`: that is somebody else's and stays; `kind delete cluster --name \
+             {name}` removes it",
+            names.join(", ")
+        )
+    })
 }
 
 /// Why a cluster that is there is not used, if it is not.
-pub(super) fn refusal(existing: &Existing, request: &Request) -> Option<String> {
+pub(super) fn refusal(existing: Existing, request: &Request) -> Option<String> {
     let name = &request.name;
     match existing {
         Existing::Foreign if !request.reuse => Some(format!(
-            "there is a kind cluster `{name}` that kfe2e did not make: use it with --reuse, take another --name, or remove \
-             it with `kind delete cluster --name {name}`"
+            "there is a kind cluster `{name}` that this user did not make with kfe2e: use it with --reuse, take another \
+             --name, or remove it with `kind delete cluster --name {name}`"
         )),
         Existing::Ours if request.must_be_new && !request.reuse => Some(format!(
             "cluster `{name}` runs already: remove it with `kfe2e down --cluster kind --name {name}`, or take another --name"
@@ -82,24 +92,37 @@ pub(super) fn unfit(facts: Option<&Facts>, containers: &[Container], request: &R
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::{collections::BTreeSet, path::PathBuf};
+
+    use std::slice::from_ref;
+
+    use serde_json::json;
 
     use super::*;
-    use crate::cluster::kind::{containers, engine::Engine, kernel::Raises, runtime::Runtime};
+    use crate::cluster::kind::{containers, engine::Engine, mark::Mark, runtime::Runtime};
 
-    fn facts(found: bool, complete: bool) -> Facts {
+    fn facts(mark: Option<&str>, complete: bool) -> Facts {
         Facts {
-            schema_version: 1,
+            schema_version: 2,
             engine: Engine::here(Runtime::Podman),
-            found,
-            begun: "2026-11-23T16:20:00Z".parse().unwrap(),
+            mark: mark.map(Mark::from),
+            invocations: BTreeSet::new(),
             complete,
-            containers: ["1".to_owned()].into(),
             nodes: 1,
             image: Some("i:1".into()),
             network_is_ours: true,
-            raised: Raises::new(),
         }
+    }
+
+    /// What is inspected of one node.
+    fn node(state: &str, mark: &str) -> String {
+        json!({"Id": mark, "Name": "a-control-plane", "State": {"Status": state},
+            "Mounts": [{"Destination": format!("/kfe2e/{mark}")}]})
+        .to_string()
+    }
+
+    fn parse(nodes: &[String]) -> Vec<Container> {
+        containers::parse(&format!("[{}]", nodes.join(","))).unwrap()
     }
 
     fn request() -> Request {
@@ -117,46 +140,58 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_without_a_record_is_somebody_elses() {
-        let one =
-            |id: &str, time: &str| format!("{id}\ta-{id}\trunning\tworker\t2026-11-23 {time} +0000 UTC\n");
-        let parse = |list: String| containers::parse(&list);
-        let nodes = parse(one("1", "16:20:07"));
-        let remade = parse(one("7", "17:50:00"));
-        let mixed = parse(one("1", "16:20:07") + &one("7", "17:50:00"));
+    fn a_cluster_without_our_mark_is_somebody_elses() {
+        let (ours, others) = (node("running", "m"), node("running", "other"));
+        let (none, ours, others, mixed) = (
+            parse(&[]),
+            parse(from_ref(&ours)),
+            parse(from_ref(&others)),
+            parse(&[ours.clone(), others.clone()]),
+        );
+        let made = |complete| Some(facts(Some("m"), complete));
+        let found = || Some(facts(None, true));
         for (facts, containers, expected) in [
-            (None, &[][..], Existing::Nothing),
-            (None, &nodes[..], Existing::Foreign),
-            (Some(facts(true, true)), &nodes[..], Existing::Foreign),
-            (Some(facts(true, true)), &[][..], Existing::Nothing),
-            (Some(facts(false, false)), &nodes[..], Existing::Leftovers),
-            (Some(facts(false, true)), &[][..], Existing::Leftovers),
-            (Some(facts(false, true)), &nodes[..], Existing::Ours),
-            (Some(facts(false, true)), &remade[..], Existing::Foreign),
-            (Some(facts(false, true)), &mixed[..], Existing::Ours),
-            (Some(facts(false, false)), &[][..], Existing::Leftovers),
-            (Some(facts(false, false)), &remade[..], Existing::Foreign),
-            (Some(facts(false, false)), &mixed[..], Existing::Foreign),
+            (None, &none, Existing::Nothing),
+            (None, &others, Existing::Foreign),
+            // That it has a mark says nothing without the record of it.
+            (None, &ours, Existing::Foreign),
+            (found(), &ours, Existing::Foreign),
+            (found(), &none, Existing::Nothing),
+            (made(true), &none, Existing::Leftovers),
+            (made(true), &ours, Existing::Ours),
+            (made(true), &others, Existing::Foreign),
+            (made(true), &mixed, Existing::Ours),
+            (made(false), &none, Existing::Leftovers),
+            (made(false), &ours, Existing::Leftovers),
+            (made(false), &others, Existing::Foreign),
+            (made(false), &mixed, Existing::Foreign),
         ] {
-            assert_eq!(judge(facts.as_ref(), containers), expected, "{facts:?}");
+            let (existing, split) = judge(facts.as_ref(), containers.clone());
+            assert_eq!(existing, expected, "{facts:?}");
+            assert_eq!(split.ours.len() + split.others.len(), containers.len());
         }
+        assert_eq!(stay("a", &[]), None);
+        let said = stay("a", &others).unwrap();
+        assert!(said.starts_with("kfe2e did not make a-control-plane of kind cluster `a`: "), "{said}");
+        assert!(said.contains("`kind delete cluster --name a`"), "{said}");
     }
 
     #[test]
     fn one_that_is_there_is_used_only_when_asked() {
         let new = Request { must_be_new: true, ..request() };
         let reuse = Request { must_be_new: true, reuse: true, ..request() };
-        assert!(refusal(&Existing::Foreign, &request()).unwrap().contains("`kind delete cluster --name a`"));
-        assert!(refusal(&Existing::Ours, &new).unwrap().contains("`kfe2e down --cluster kind --name a`"));
-        assert_eq!(refusal(&Existing::Ours, &request()), None);
-        assert_eq!(refusal(&Existing::Foreign, &reuse), None);
-        assert_eq!(refusal(&Existing::Ours, &reuse), None);
+        assert!(refusal(Existing::Foreign, &request()).unwrap().contains("`kind delete cluster --name a`"));
+        assert!(refusal(Existing::Ours, &new).unwrap().contains("`kfe2e down --cluster kind --name a`"));
+        assert_eq!(refusal(Existing::Ours, &request()), None);
+        assert_eq!(refusal(Existing::Foreign, &reuse), None);
+        assert_eq!(refusal(Existing::Ours, &reuse), None);
     }
 
     #[test]
     fn one_that_is_used_must_be_whole_and_what_is_asked_for() {
-        let (ours, running) = (facts(false, true), "1\ta-control-plane\trunning\tcontrol-plane\n");
-        let judged = |list: &str, request: &Request| unfit(Some(&ours), &containers::parse(list), request);
+        let (ours, running) = (facts(Some("m"), true), node("running", "m"));
+        let running = running.as_str();
+        let judged = |node: &str, request: &Request| unfit(Some(&ours), &parse(&[node.to_owned()]), request);
         assert_eq!(judged(running, &request()), None);
         assert_eq!(judged(running, &Request { image: None, ..request() }), None);
         let stopped = judged(&running.replace("running", "exited"), &request()).unwrap();
@@ -171,6 +206,6 @@ mod tests {
             other.starts_with("cluster `a` was made with the node image i:1, and i:2 is asked for"),
             "{other}"
         );
-        assert_eq!(unfit(None, &containers::parse(running), &Request { nodes: 3, ..request() }), None);
+        assert_eq!(unfit(None, &parse(&[running.to_owned()]), &Request { nodes: 3, ..request() }), None);
     }
 }

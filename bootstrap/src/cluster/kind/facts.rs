@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use anyhow::{anyhow, bail};
 use bootstrap_embedded::Lock;
-use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::{containers::Container, engine::Engine, kernel::Raises};
+use super::{containers::Container, engine::Engine, mark::Mark};
 use crate::{
     cluster::{ClusterKind, Record, Say},
     failure::Failure,
@@ -17,81 +17,86 @@ use crate::{
 /// How long another command may be at work on the same cluster.
 const BUSY_LIMIT: Duration = Duration::from_mins(30);
 
-/// How long `kind` may take; a node image of a gigabyte may have to be pulled.
-pub(super) const CREATE_LIMIT: Duration = Duration::from_mins(20);
-/// By how much a runtime's clock may differ from what was measured of it; containers' times are whole seconds.
-const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(2);
+/// The form of the record that this program writes and reads.
+pub(super) const SCHEMA_VERSION: u32 = 2;
 
-/// The form of the record that this program writes, and the newest that it reads.
-pub(super) const SCHEMA_VERSION: u32 = 1;
-
-/// The record of one cluster, written before anything of it is made. What an older form lacks is what says least of it is
-/// ours.
+/// The record of one cluster, written before anything of it is made.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Facts {
     /// The form of this record.
-    #[serde(default)]
     pub(super) schema_version: u32,
     /// Where its containers are.
     pub(super) engine: Engine,
-    /// Whether it was there before and is somebody's: `--reuse`.
-    #[serde(default)]
-    pub(super) found: bool,
-    /// When it was begun, by its runtime's clock: what is older is not of this attempt.
-    #[serde(default)]
-    pub(super) begun: Timestamp,
+    /// What everything that we make of it carries; `None` of a cluster that was there before and is somebody's: `--reuse`.
+    pub(super) mark: Option<Mark>,
+    /// Of one that was there before: the runs that were about to claim it. What one of these made in it is what is removed.
+    pub(super) invocations: BTreeSet<String>,
     /// Whether it was made to the end.
-    #[serde(default)]
     pub(super) complete: bool,
-    /// The containers of one that was made to the end, by their identity: a name may be somebody else's by now.
-    #[serde(default)]
-    pub(super) containers: BTreeSet<String>,
     /// Number of nodes that were asked for.
-    #[serde(default)]
     pub(super) nodes: usize,
     /// The node image that was asked for.
-    #[serde(default)]
     pub(super) image: Option<String>,
     /// Whether the network of its containers goes with the last cluster of ours: it was not there before the first.
-    #[serde(default)]
     pub(super) network_is_ours: bool,
-    /// What was changed in the kernel for the first cluster of ours.
-    #[serde(default)]
-    pub(super) raised: Raises,
+}
+
+/// The containers of a cluster's name, by who made them.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Split {
+    /// Those of the attempt that a record stands for.
+    pub(super) ours: Vec<Container>,
+    /// All others, which are never touched.
+    pub(super) others: Vec<Container>,
 }
 
 impl Facts {
     /// Reads a record; `None` where there is none.
-    pub(super) fn read(record: &Record) -> anyhow::Result<Option<Self>> {
-        let facts: Option<Self> = record.read()?;
-        if let Some(version) =
-            facts.as_ref().map(|facts| facts.schema_version).filter(|it| *it > SCHEMA_VERSION)
-        {
+    pub(super) fn read(record: &Record, name: &str) -> anyhow::Result<Option<Self>> {
+        let Some(value) = record.read::<Value>().map_err(|error| unreadable(record, name, &error))? else {
+            return Ok(None);
+        };
+        let version = value.get("schemaVersion").and_then(Value::as_u64).unwrap_or_default();
+        if version != u64::from(SCHEMA_VERSION) {
             bail!(
-                "{}: it has schemaVersion {version}, and this kfe2e reads up to {SCHEMA_VERSION}: use the newer kfe2e \
-                 that wrote it",
-                record.file("record.json").display()
+                "{} has schemaVersion {version}, and this kfe2e reads {SCHEMA_VERSION}: use the kfe2e that wrote it",
+                record.path().display()
             );
         }
-        Ok(facts)
+        let facts = serde_json::from_value(value);
+        facts
+            .map(Some)
+            .map_err(|error| unreadable(record, name, &format!("{}: {error}", record.path().display())))
     }
 
-    /// Whether this container is of the cluster that the record stands for, and was made by us. Before the cluster is
-    /// complete nobody knows its containers but by their time.
-    pub(super) fn made(&self, container: &Container) -> bool {
-        if self.found {
-            return false;
-        }
-        if self.complete {
-            return self.containers.contains(&container.id);
-        }
-        container.created.is_some_and(|created| {
-            let since = created.duration_since(self.begun);
-            let limit = SignedDuration::try_from(CREATE_LIMIT).unwrap_or(SignedDuration::MAX);
-            since >= -CLOCKS_DIFFER && since <= limit
-        })
+    /// Whether we made it, in another attempt than the one with this mark.
+    fn is_of_another(&self, mark: &Mark) -> bool {
+        self.mark.as_ref().is_some_and(|own| own != mark)
     }
+
+    /// Tells our containers from others of the same name.
+    ///
+    /// What stands before several control planes cannot be marked. It is ours where nodes of ours stand behind it and
+    /// nobody else's; alone it may be anybody's.
+    pub(super) fn split(&self, containers: Vec<Container>) -> Split {
+        let Some(mark) = &self.mark else { return Split { ours: Vec::new(), others: containers } };
+        let nodes = || containers.iter().filter(|container| container.is_node());
+        let balancer_too = nodes().count() > 0 && nodes().all(|node| node.carries(mark));
+        let is_ours =
+            |container: &Container| container.carries(mark) || (balancer_too && !container.is_node());
+        let (ours, others) = containers.into_iter().partition(is_ours);
+        Split { ours, others }
+    }
+}
+
+/// A record that says nothing that can be understood, with the way out.
+fn unreadable(record: &Record, name: &str, error: &dyn std::fmt::Display) -> anyhow::Error {
+    anyhow!(
+        "{error}; what is recorded of cluster `{name}` cannot be read: mend that file, or remove what there may be of the \
+         cluster with `kind delete cluster --name {name}` and then the folder {}",
+        record.file("").display()
+    )
 }
 
 /// What is known of our other clusters.
@@ -104,11 +109,6 @@ pub(super) struct Others {
 }
 
 impl Others {
-    /// Whether there is none for certain.
-    pub(super) const fn is_none(&self) -> bool {
-        self.facts.is_empty() && self.unreadable.is_empty()
-    }
-
     /// Whether one of them has its containers at this runtime, or may have.
     pub(super) fn may_use(&self, engine: &Engine) -> bool {
         !self.unreadable.is_empty() || self.facts.iter().any(|facts| facts.engine == *engine)
@@ -117,21 +117,19 @@ impl Others {
     /// A line for each record that cannot be read.
     pub(super) fn complaints(&self) -> impl Iterator<Item = String> {
         let say = |reason: &String| {
-            format!(
-                "{reason}; what clusters share stays as if that one were there: remove its folder if it is of no use"
-            )
+            format!("{reason}; the network of its containers stays as if that one were there")
         };
         self.unreadable.iter().map(say)
     }
 }
 
-/// Our other clusters.
-pub(super) fn of_others(name: &str) -> anyhow::Result<Others> {
+/// Our clusters but for the one with this mark.
+pub(super) fn of_others(mark: &Mark) -> anyhow::Result<Others> {
     let mut others = Others::default();
-    for other in Record::names(ClusterKind::Kind)?.into_iter().filter(|other| other != name) {
-        match Facts::read(&Record::of(ClusterKind::Kind, &other)) {
+    for name in Record::names(ClusterKind::Kind)? {
+        match Facts::read(&Record::of(ClusterKind::Kind, &name), &name) {
             // One that ended meanwhile has none.
-            Ok(facts) => others.facts.extend(facts.filter(|facts| !facts.found)),
+            Ok(facts) => others.facts.extend(facts.filter(|facts| facts.is_of_another(mark))),
             Err(error) => others.unreadable.push(error.to_string()),
         }
     }
@@ -149,7 +147,7 @@ pub(super) fn lock_cluster(
     lock(&record.lock(), cancel, busy)
 }
 
-/// Takes the lock of what our clusters share: their network and the kernel's limits.
+/// Takes the lock of what our clusters share: their network.
 pub(super) fn lock_shared(cancel: &Cancel) -> anyhow::Result<Lock> {
     lock(&Record::of(ClusterKind::Kind, "").lock(), cancel, || {})
 }
@@ -174,42 +172,74 @@ mod tests {
     use super::*;
     use crate::cluster::kind::{containers, runtime::Runtime};
 
+    fn facts(mark: Option<&str>) -> Facts {
+        Facts {
+            schema_version: SCHEMA_VERSION,
+            engine: Engine::here(Runtime::Docker),
+            mark: mark.map(Mark::from),
+            invocations: BTreeSet::new(),
+            complete: false,
+            nodes: 1,
+            image: None,
+            network_is_ours: false,
+        }
+    }
+
     #[test]
-    fn ours_is_what_the_record_names_or_what_began_with_it() {
-        let list = "1\ta\trunning\t\t2026-11-23 16:20:00 +0000 UTC\n2\tb\trunning\t\t2026-11-23 16:40:01 +0000 UTC\n\
-                    3\tc\trunning\t\t2026-11-23 16:19:57 +0000 UTC\n4\td\trunning\t\tyesterday\n";
-        let text = r#"{"engine": {"runtime": "docker", "variables": {}}, "begun": "2026-11-23T16:20:00.4Z"}"#;
-        let begun: Facts = serde_json::from_str(text).unwrap();
-        let made = |facts: &Facts| -> Vec<String> {
-            let all = containers::parse(list).into_iter();
-            all.filter(|container| facts.made(container)).map(|container| container.id).collect()
+    fn ours_is_what_carries_the_mark_of_the_attempt() {
+        let node = |id: &str, mark: &str| serde_json::json!({"Id": id, "Name": id, "Mounts": [{"Destination": format!("/kfe2e/{mark}")}]});
+        let balancer = serde_json::json!({"Id": "lb", "Name": "lb",
+            "Config": {"Labels": {"io.x-k8s.kind.role": "external-load-balancer"}}});
+        let ours = |mark, listed: &[&Value]| -> Vec<String> {
+            let containers = containers::parse(&serde_json::json!(listed).to_string()).unwrap();
+            let split = facts(mark).split(containers);
+            assert_eq!(split.ours.len() + split.others.len(), listed.len());
+            split.ours.into_iter().map(|container| container.id).collect()
         };
-        assert_eq!(made(&begun), ["1"]);
-        assert_eq!(made(&Facts { complete: true, ..begun.clone() }), [""; 0]);
-        let complete = Facts { complete: true, containers: ["2".into(), "9".into()].into(), ..begun.clone() };
-        assert_eq!(made(&complete), ["2"]);
-        assert_eq!(made(&Facts { found: true, ..complete }), [""; 0]);
+        let (mine, theirs) = (node("1", "m"), node("2", "other"));
+        assert_eq!(ours(Some("m"), &[&mine, &theirs]), ["1"]);
+        assert_eq!(ours(None, &[&mine, &theirs]), [""; 0]);
+        // A balancer goes with its nodes.
+        assert_eq!(ours(Some("m"), &[&mine, &balancer]), ["1", "lb"]);
+        assert_eq!(ours(Some("m"), &[&mine, &theirs, &balancer]), ["1"]);
+        assert_eq!(ours(Some("m"), &[&theirs, &balancer]), [""; 0]);
+        assert_eq!(ours(Some("m"), &[&balancer]), [""; 0]);
     }
 
     #[test]
     fn a_record_that_cannot_be_read_may_be_of_any_cluster() {
         let docker = Engine::here(Runtime::Docker);
-        assert!(Others::default().is_none() && !Others::default().may_use(&docker));
+        assert!(!Others::default().may_use(&docker));
         let bad = Others { unreadable: vec!["b/record.json: expected value".into()], ..Others::default() };
-        assert!(!bad.is_none() && bad.may_use(&docker));
+        assert!(bad.may_use(&docker));
         assert!(bad.complaints().next().unwrap().starts_with("b/record.json: expected value; "));
     }
 
     #[test]
-    fn a_record_of_a_newer_kfe2e_is_not_guessed_at() {
+    fn another_attempt_of_the_same_name_is_another_cluster() {
+        let mark = Mark::from("m");
+        let of_another = |own| facts(own).is_of_another(&mark);
+        assert!(of_another(Some("n")) && !of_another(Some("m")) && !of_another(None));
+    }
+
+    #[test]
+    fn a_record_that_is_not_understood_is_not_guessed_at() {
         let root = tempfile::tempdir().unwrap();
         let record = Record::below(root.path(), ClusterKind::Kind, "a");
-        assert_eq!(Facts::read(&record).unwrap(), None);
-        let mut text = serde_json::json!({"engine": {"runtime": "docker", "variables": {}}});
-        record.write(&text).unwrap();
-        assert_eq!(Facts::read(&record).unwrap().unwrap().schema_version, 0);
-        text["schemaVersion"] = 2.into();
-        record.write(&text).unwrap();
-        assert!(Facts::read(&record).unwrap_err().to_string().contains("schemaVersion 2"));
+        let read = || Facts::read(&record, "a");
+        assert_eq!(read().unwrap(), None);
+        record.write(&facts(Some("m"))).unwrap();
+        assert_eq!(read().unwrap(), Some(facts(Some("m"))));
+        for version in [1, 3] {
+            record.write(&serde_json::json!({"schemaVersion": version})).unwrap();
+            assert!(read().unwrap_err().to_string().contains(&format!("schemaVersion {version}, ")));
+        }
+        record.write(&serde_json::json!({"schemaVersion": 2})).unwrap();
+        let lacking = read().unwrap_err().to_string();
+        record.keep("record.json", b"{").unwrap();
+        for said in [lacking, read().unwrap_err().to_string()] {
+            assert!(said.contains(&record.path().display().to_string()), "{said}");
+            assert!(said.contains("`kind delete cluster --name a` and then the folder "), "{said}");
+        }
     }
 }

@@ -6,7 +6,6 @@ use std::{
 };
 
 use anyhow::Context as _;
-use jiff::Timestamp;
 
 use super::{
     Kind,
@@ -15,13 +14,18 @@ use super::{
     engine::Engine,
     existing::{self, Existing},
     facts::{Facts, SCHEMA_VERSION},
-    kernel,
     load::Nodes,
     network,
     program::Program,
 };
 use crate::{
-    cluster::{Created, Say, blocking::block_on, client, made::remove_made, usable},
+    cluster::{
+        Created, Say,
+        blocking::block_on,
+        client,
+        made::{Whose, remove_made},
+        usable,
+    },
     failure::Failure,
 };
 
@@ -38,17 +42,17 @@ impl Kind {
             return Err(Failure::infrastructure(reason).into());
         }
         if facts.is_none() {
+            // What a run before this one made in it is still to be removed.
+            let before = Facts::read(&self.record, self.name())?.filter(|before| before.mark.is_none());
             self.record.write(&Facts {
                 schema_version: SCHEMA_VERSION,
                 engine: engine.clone(),
-                found: true,
-                begun: Timestamp::now(),
+                mark: None,
+                invocations: before.map(|before| before.invocations).unwrap_or_default(),
                 complete: true,
-                containers: BTreeSet::new(),
                 nodes: nodes.len(),
                 image: None,
                 network_is_ours: false,
-                raised: kernel::Raises::new(),
             })?;
         }
         let (kubeconfig, context) = access(&self.record, self.name());
@@ -61,7 +65,8 @@ impl Kind {
         }
         let count = nodes.iter().filter(|node| node.is_node()).count();
         usable::wait(&created, count, Instant::now(), USABLE_WITHIN, &self.cancel)?;
-        let into = Nodes { engine, cluster: self.name(), containers: nodes, cancel: &self.cancel };
+        let mark = facts.and_then(|facts| facts.mark.as_ref());
+        let into = Nodes { engine, mark, containers: nodes, cancel: &self.cancel };
         into.load(&self.request.images).context("loading images")?.into_iter().for_each(&mut *say);
         say(format!("cluster `{}` runs already and is used", self.name()));
         Ok(created)
@@ -73,9 +78,8 @@ impl Kind {
         facts: Option<&Facts>,
         engine: &Engine,
     ) -> anyhow::Result<Vec<Container>> {
-        let nodes = containers::of_cluster(engine, self.name())?;
-        let found = existing::judge(facts, &nodes);
-        if let Some(reason) = existing::refusal(&found, &self.request) {
+        let (found, split) = existing::judge(facts, containers::of_cluster(engine, self.name())?);
+        if let Some(reason) = existing::refusal(found, &self.request) {
             return Err(Failure::infrastructure(reason).into());
         }
         let missing = || {
@@ -84,21 +88,33 @@ impl Kind {
                 "there is no kind cluster `{name}`: `kfe2e up --cluster kind --name {name}` makes one"
             ))
         };
-        match (found, facts) {
-            (Existing::Ours, Some(facts)) => Ok(nodes.into_iter().filter(|node| facts.made(node)).collect()),
-            (Existing::Foreign, _) => Ok(nodes),
-            _ => Err(missing().into()),
+        match found {
+            Existing::Ours => Ok(split.ours),
+            Existing::Foreign => Ok(split.others),
+            Existing::Nothing | Existing::Leftovers => Err(missing().into()),
         }
     }
 
-    /// Of a cluster that stays, removes what was made in it.
+    /// Writes down who is about to claim a cluster that stays.
+    pub(super) fn claims_lasting(&self, invocation: &str) -> anyhow::Result<()> {
+        self.invocation.get_or_init(|| invocation.to_owned());
+        if let Some(mut facts) = Facts::read(&self.record, self.name())?.filter(|facts| facts.mark.is_none())
+        {
+            facts.invocations.insert(invocation.to_owned());
+            self.record.write(&facts)?;
+        }
+        Ok(())
+    }
+
+    /// Of a cluster that stays, removes what this process made in it, or those that its record names. Returns what stays.
     pub(super) fn remove_what_was_made(
         &self,
         facts: Option<&Facts>,
         engine: &Engine,
         say: Say<'_>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Vec<String>> {
         let (kubeconfig, context) = access(&self.record, self.name());
+        let mut left = Vec::new();
         // Who never had a kubeconfig made nothing, and of a cluster that is gone all is gone.
         if kubeconfig.is_file() && self.is_there(engine)? {
             // Its owner may have made it anew since, with other keys.
@@ -108,22 +124,89 @@ impl Kind {
             })?;
             let figures = BTreeMap::new();
             let created = Created { kubeconfig, context: Some(context), lasting: true, local: true, figures };
-            block_on(async {
+            let whose = Whose::Of(self.invocations(facts));
+            left = block_on(async {
                 let client = client(&created).await?;
-                Box::pin(remove_made(&client, say)).await
+                Box::pin(remove_made(&client, &whose, say)).await
             })??;
         }
-        // Of a cluster that was found, the record is all that is ours.
-        if facts.is_some_and(|facts| facts.found) {
+        // Of a cluster that was found, the record is all that is ours, once nothing in it is.
+        if left.is_empty() && facts.is_some_and(|facts| facts.mark.is_none()) {
             self.record.remove()?;
         }
-        Ok(())
+        Ok(left)
+    }
+
+    /// Whose things are removed from a cluster that stays.
+    fn invocations(&self, facts: Option<&Facts>) -> BTreeSet<String> {
+        match self.invocation.get() {
+            Some(own) => [own.clone()].into(),
+            None => facts.map(|facts| facts.invocations.clone()).unwrap_or_default(),
+        }
     }
 
     /// Asks `kind` for the kubeconfig, and keeps it where its owner alone can read it.
     fn write_kubeconfig(&self, engine: &Engine, say: Say<'_>) -> anyhow::Result<()> {
-        let text =
-            Program::find(&self.cancel, say)?.tool(engine, self.name(), &["get", "kubeconfig"]).run()?;
+        let text = Program::find(&self.cancel, say)?
+            .tool(engine, self.name(), None, &["get", "kubeconfig"])
+            .run()?;
         self.record.keep(KUBECONFIG, text.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::PathBuf, sync::OnceLock};
+
+    use super::*;
+    use crate::{
+        cluster::{
+            ClusterKind, Record,
+            kind::{request::Request, runtime::Runtime},
+        },
+        tool::Cancel,
+    };
+
+    fn kind(record: &Record) -> Kind {
+        let request = Request {
+            name: "a".into(),
+            nodes: 1,
+            image: None,
+            config: None,
+            config_file: None,
+            images: Vec::new(),
+            must_be_new: false,
+            reuse: true,
+            failure_logs: PathBuf::new(),
+        };
+        let (outcome, invocation) = (OnceLock::new(), OnceLock::new());
+        Kind { request, record: record.clone(), cancel: Cancel::default(), outcome, invocation }
+    }
+
+    #[test]
+    fn of_a_cluster_that_was_found_only_what_recorded_runs_made_is_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let record = Record::below(root.path(), ClusterKind::Kind, "a");
+        let facts = Facts {
+            schema_version: SCHEMA_VERSION,
+            engine: Engine::here(Runtime::Podman),
+            mark: None,
+            invocations: BTreeSet::new(),
+            complete: true,
+            nodes: 1,
+            image: None,
+            network_is_ours: false,
+        };
+        record.write(&facts).unwrap();
+        // A run that was refused before it was about to claim the cluster has nothing in it.
+        assert_eq!(kind(&record).invocations(Some(&facts)), BTreeSet::new());
+        let (kept, refused) = (kind(&record), kind(&record));
+        kept.claims_lasting("kept").unwrap();
+        refused.claims_lasting("refused").unwrap();
+        let facts = Facts::read(&record, "a").unwrap();
+        // The process of a run removes what itself made; a later one what any run of the record did.
+        assert_eq!(refused.invocations(facts.as_ref()), ["refused".to_owned()].into());
+        let all = ["kept".to_owned(), "refused".to_owned()].into();
+        assert_eq!(kind(&record).invocations(facts.as_ref()), all);
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::anyhow;
 use bootstrap_image::{archive, list, missing_from};
 
-use super::{containers::Container, engine::Engine, processes::MARKER};
+use super::{containers::Container, engine::Engine, mark::Mark, processes::marked};
 use crate::tool::{Cancel, Tool};
 
 /// How long one layout may take into one node.
@@ -20,9 +20,9 @@ const LIMIT: Duration = Duration::from_mins(15);
 pub(super) struct Nodes<'a> {
     /// The runtime of the nodes.
     pub(super) engine: &'a Engine,
-    /// The cluster.
-    pub(super) cluster: &'a str,
-    /// Its nodes.
+    /// The mark of the attempt that made them, if that is ours.
+    pub(super) mark: Option<&'a Mark>,
+    /// The containers of the cluster.
     pub(super) containers: &'a [Container],
     /// Ends the work.
     pub(super) cancel: &'a Cancel,
@@ -76,11 +76,8 @@ impl Nodes<'_> {
 
     /// A program inside a node.
     fn inside<'a>(&'a self, node: &'a Container, words: &[&'a str]) -> Tool<'a> {
-        self.engine
-            .tool(["exec", "--interactive", &node.id])
-            .args(words)
-            .env(MARKER, self.cluster)
-            .cancelled_by(self.cancel)
+        let tool = self.engine.tool(["exec", "--interactive", &node.id]).args(words);
+        marked(tool, self.mark).cancelled_by(self.cancel)
     }
 }
 

@@ -1,7 +1,7 @@
 //! KinD: Kubernetes in Docker or Podman, by the program `kind`.
 //!
-//! Everything of a cluster is found again by its name: the record that is written first, the label that `kind` gives its
-//! containers, the variable that marks the programs at work. The user's own kubeconfig is never touched.
+//! Each attempt at a cluster has a mark of its own, which is recorded first: its containers carry it, and the programs at
+//! work. What has the cluster's name and not the mark is somebody else's. The user's own kubeconfig is never touched.
 
 mod check;
 mod config;
@@ -13,6 +13,7 @@ mod facts;
 mod join;
 mod kernel;
 mod load;
+mod mark;
 mod network;
 mod node_images;
 mod processes;
@@ -28,16 +29,16 @@ use std::{
     sync::OnceLock,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 
-pub(crate) use runtime::Runtime;
+pub(crate) use runtime::{Answer, Runtime};
 
 use self::{
     create::Maker, engine::Engine, existing::Existing, facts::Facts, load::Nodes, program::Program,
     request::Request,
 };
-use super::{Cluster, ClusterKind, ClusterSettings, Created, Record, Say, first_given, kubectl};
+use super::{Cluster, ClusterKind, ClusterSettings, Created, Record, Say, kubectl};
 use crate::{failure::Failure, tool::Cancel};
 
 /// Flags of `--cluster kind`.
@@ -55,24 +56,24 @@ pub struct KindArgs {
     pub reuse: bool,
 }
 
-impl KindArgs {
-    /// The first flag that was given.
-    pub fn given(&self) -> Option<&'static str> {
-        first_given([
-            ("--kind-config", self.kind_config.is_some()),
-            ("--kind-image", self.kind_image.is_some()),
-            ("--reuse", self.reuse),
-        ])
-    }
-}
-
 /// A KinD cluster.
 pub struct Kind {
     request: Request,
     record: Record,
     cancel: Cancel,
-    /// What [`Cluster::create`] of this process returned: whether it stays when this process is done with it.
-    lasting: OnceLock<bool>,
+    /// What [`Cluster::create`] of this process came to. It decides about the rest, whatever a record of the name says by
+    /// then.
+    outcome: OnceLock<Outcome>,
+    /// The run of this process, in a cluster that stays.
+    invocation: OnceLock<String>,
+}
+
+/// What making or finding a cluster came to.
+enum Outcome {
+    /// It is ours, and this is known of it.
+    Ours(Facts),
+    /// It stays when this process is done with it.
+    Lasting,
 }
 
 impl Kind {
@@ -82,7 +83,8 @@ impl Kind {
             request: Request::new(settings)?,
             record: Record::of(ClusterKind::Kind, &settings.name),
             cancel: Cancel::default(),
-            lasting: OnceLock::new(),
+            outcome: OnceLock::new(),
+            invocation: OnceLock::new(),
         })
     }
 
@@ -90,9 +92,17 @@ impl Kind {
         &self.request.name
     }
 
-    /// The record, and where the cluster's containers are or would be.
-    fn recorded(&self) -> anyhow::Result<(Option<Facts>, Engine)> {
-        let Some(facts) = Facts::read(&self.record)? else { return Ok((None, Engine::find()?.0)) };
+    /// What is known of the cluster: what this process made, else what is recorded.
+    fn known(&self) -> anyhow::Result<Option<Facts>> {
+        match self.outcome.get() {
+            Some(Outcome::Ours(facts)) => Ok(Some(facts.clone())),
+            Some(Outcome::Lasting) | None => Facts::read(&self.record, self.name()),
+        }
+    }
+
+    /// What is known of the cluster, and where its containers are or would be.
+    fn reached(&self) -> anyhow::Result<(Option<Facts>, Engine)> {
+        let Some(facts) = self.known()? else { return Ok((None, Engine::find()?.0)) };
         let engine = facts.engine.clone();
         engine.describe().map_err(|error| {
             Failure::infrastructure(format!(
@@ -105,10 +115,10 @@ impl Kind {
         Ok((Some(facts), engine))
     }
 
-    /// Keeps in mind what becomes of the cluster.
-    fn decided(&self, created: Created) -> Created {
-        // A process makes one cluster once.
-        self.lasting.get_or_init(|| created.lasting);
+    /// Keeps in mind what becomes of the cluster; a process makes one cluster once.
+    fn decided(&self, created: Created, facts: Option<Facts>) -> Created {
+        let ours = facts.filter(|_| !created.lasting);
+        self.outcome.get_or_init(|| ours.map_or(Outcome::Lasting, Outcome::Ours));
         created
     }
 
@@ -120,7 +130,32 @@ impl Kind {
 
     /// Whether the cluster stays: as this process decided when it made or found it, else as the record says.
     fn stays(&self, facts: Option<&Facts>) -> bool {
-        self.lasting.get().copied().unwrap_or_else(|| facts.is_some_and(|facts| facts.found))
+        match self.outcome.get() {
+            Some(outcome) => matches!(outcome, Outcome::Lasting),
+            None => facts.is_some_and(|facts| facts.mark.is_none()),
+        }
+    }
+
+    /// Without a record nothing is ours; what there is of the name is said.
+    fn tell_of_no_record(&self, say: Say<'_>) -> anyhow::Result<()> {
+        let name = self.name();
+        match Engine::find() {
+            Ok((engine, _)) if self.is_there(&engine)? => Err(Failure::infrastructure(format!(
+                "kind cluster `{name}` is not one that this user made with kfe2e, and stays: whoever made it removes it, with \
+                 kfe2e or with `kind delete cluster --name {name}`"
+            ))
+            .into()),
+            Ok(_) => {
+                say(format!("there is no cluster {name}"));
+                Ok(())
+            }
+            Err(failure) => {
+                say(format!(
+                    "no cluster {name} is recorded, and whether there is one cannot be told: {failure}"
+                ));
+                Ok(())
+            }
+        }
     }
 }
 
@@ -128,7 +163,7 @@ impl Cluster for Kind {
     fn check(&self) -> Result<(), Failure> {
         let size_of_images = check::size_of_images(&self.request)?;
         if self.record.exists() {
-            let (_, engine) = self.recorded().map_err(Failure::from)?;
+            let (_, engine) = self.reached().map_err(Failure::from)?;
             if self.is_there(&engine)? {
                 return Ok(());
             }
@@ -143,50 +178,48 @@ impl Cluster for Kind {
 
     fn check_removal(&self) -> Result<(), Failure> {
         if self.record.exists() {
-            return self.recorded().map(drop).map_err(Failure::from);
+            return self.reached().map(drop).map_err(Failure::from);
         }
         Ok(())
     }
 
     fn create(&self, say: Say<'_>) -> anyhow::Result<Created> {
         let _alone = facts::lock_cluster(&self.record, self.name(), &self.cancel, say)?;
-        let (facts, engine) = self.recorded()?;
-        let mut containers = containers::of_cluster(&engine, self.name())?;
-        let found = existing::judge(facts.as_ref(), &containers);
-        if let (Existing::Foreign, Some(stale)) = (&found, facts.as_ref().filter(|facts| !facts.found)) {
-            say(existing::replaced(self.name()));
-            remove::remove(&self.record, self.name(), stale, say)?;
-            containers.retain(|container| !stale.made(container));
+        let (facts, engine) = self.reached()?;
+        let (found, split) = existing::judge(facts.as_ref(), containers::of_cluster(&engine, self.name())?);
+        if let Some(attempt) = facts.as_ref().filter(|facts| facts.mark.is_some()) {
+            existing::stay(self.name(), &split.others).into_iter().for_each(&mut *say);
+            if found != Existing::Ours {
+                say("removing what is left of an earlier attempt".to_owned());
+                remove::remove(&self.record, self.name(), attempt, say)?;
+            }
         }
-        if let Some(reason) = existing::refusal(&found, &self.request) {
+        if let Some(reason) = existing::refusal(found, &self.request) {
             return Err(Failure::infrastructure(reason).into());
         }
-        match (found, &facts) {
-            (Existing::Ours, Some(facts)) => {
-                let ours: Vec<_> = containers.into_iter().filter(|container| facts.made(container)).collect();
-                return self.join(&engine, Some(facts), &ours, say).map(|created| self.decided(created));
+        match found {
+            Existing::Ours => {
+                let created = self.join(&engine, facts.as_ref(), &split.ours, say)?;
+                return Ok(self.decided(created, facts));
             }
-            (Existing::Foreign, _) => {
+            Existing::Foreign => {
                 let fresh = !self.record.exists();
-                let joined = self.join(&engine, None, &containers, say);
+                let joined = self.join(&engine, None, &split.others, say);
                 if joined.is_err() && fresh {
                     // Nothing was made in it.
                     self.record.remove()?;
                 }
-                return joined.map(|created| self.decided(created));
+                return joined.map(|created| self.decided(created, None));
             }
-            (Existing::Leftovers, Some(facts)) => {
-                say("removing what an interrupted attempt left".to_owned());
-                remove::remove(&self.record, self.name(), facts, say)?;
-            }
-            _ => {}
+            Existing::Nothing | Existing::Leftovers => {}
         }
         // What is left of a name says nothing about where a new cluster goes.
         let (engine, description) = Engine::find()?;
         let program = Program::find(&self.cancel, say)?;
         let (request, record, cancel) = (&self.request, &self.record, &self.cancel);
-        let made = Maker { request, record, program, engine, description, cancel }.make(say)?;
-        Ok(self.decided(made))
+        let maker = Maker { request, record, program, engine, description, cancel };
+        let (created, facts) = maker.make(say)?;
+        Ok(self.decided(created, Some(facts)))
     }
 
     fn interrupt(&self) {
@@ -194,9 +227,10 @@ impl Cluster for Kind {
     }
 
     fn load_images(&self, layouts: &[PathBuf], say: Say<'_>) -> anyhow::Result<()> {
-        let (facts, engine) = self.recorded()?;
+        let (facts, engine) = self.reached()?;
         let nodes = self.usable_nodes(facts.as_ref(), &engine)?;
-        let into = Nodes { engine: &engine, cluster: self.name(), containers: &nodes, cancel: &self.cancel };
+        let mark = facts.as_ref().and_then(|facts| facts.mark.as_ref());
+        let into = Nodes { engine: &engine, mark, containers: &nodes, cancel: &self.cancel };
         into.load(layouts)?.into_iter().for_each(say);
         Ok(())
     }
@@ -207,43 +241,41 @@ impl Cluster for Kind {
     }
 
     fn evidence(&self, folder: &Path) -> anyhow::Result<()> {
-        let (facts, engine) = self.recorded()?;
+        let (facts, engine) = self.reached()?;
         if self.stays(facts.as_ref()) {
             // Its logs are its owner's: they tell of more than this run.
             return Ok(());
         }
+        let (existing, _) = existing::judge(facts.as_ref(), containers::of_cluster(&engine, self.name())?);
+        if existing != Existing::Ours {
+            bail!("cluster `{}` is gone, and with it the logs of its nodes", self.name());
+        }
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-        Program::find(&self.cancel, &mut |_| {})?.export_logs(&engine, self.name(), folder)?;
+        let mark = facts.as_ref().and_then(|facts| facts.mark.as_ref());
+        Program::find(&self.cancel, &mut |_| {})?.export_logs(&engine, self.name(), mark, folder)?;
         Ok(())
     }
 
-    fn destroy(&self, say: Say<'_>) -> anyhow::Result<()> {
+    fn claims(&self, invocation: &str) -> anyhow::Result<()> {
+        if !matches!(self.outcome.get(), Some(Outcome::Lasting)) {
+            return Ok(());
+        }
+        let _alone = facts::lock_cluster(&self.record, self.name(), &self.cancel, &mut |_| {})?;
+        self.claims_lasting(invocation)
+    }
+
+    fn destroy(&self, say: Say<'_>) -> anyhow::Result<Vec<String>> {
         // A removal that was begun goes on after an interrupt.
         let _alone = facts::lock_cluster(&self.record, self.name(), &Cancel::default(), say)?;
-        let (facts, engine) = match self.recorded() {
-            // Without a runtime and without a record there is nothing, and nothing to ask.
-            Err(_) if !self.record.exists() => (None, None),
-            outcome => outcome.map(|(facts, engine)| (facts, Some(engine)))?,
-        };
-        if let Some(engine) = engine.as_ref().filter(|_| self.stays(facts.as_ref())) {
-            return self.remove_what_was_made(facts.as_ref(), engine, say);
+        let known = self.known()?;
+        if self.stays(known.as_ref()) {
+            let (facts, engine) = self.reached()?;
+            return self.remove_what_was_made(facts.as_ref(), &engine, say);
         }
-        let containers = engine.map(|engine| containers::of_cluster(&engine, self.name())).transpose()?;
-        let containers = containers.unwrap_or_default();
-        if let Some(facts) = facts {
-            if existing::judge(Some(&facts), &containers) == Existing::Foreign {
-                say(existing::replaced(self.name()));
-            }
-            return remove::remove(&self.record, self.name(), &facts, say);
-        }
-        if !containers.is_empty() {
-            let name = self.name();
-            return Err(Failure::infrastructure(format!(
-                "kind cluster `{name}` was not made by kfe2e: remove it with `kind delete cluster --name {name}`"
-            ))
-            .into());
-        }
-        say(format!("there is no cluster {}", self.name()));
-        Ok(())
+        let Some(facts) = known else { return self.tell_of_no_record(say).map(|()| Vec::new()) };
+        let (_, engine) = self.reached()?;
+        let split = facts.split(containers::of_cluster(&engine, self.name())?);
+        existing::stay(self.name(), &split.others).into_iter().for_each(&mut *say);
+        remove::remove(&self.record, self.name(), &facts, say).map(|()| Vec::new())
     }
 }

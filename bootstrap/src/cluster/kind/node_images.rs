@@ -1,5 +1,7 @@
 //! Which node image has which version of Kubernetes.
 
+use crate::cluster::supported;
+
 /// The images that the release of `kind` that we bring was published with, as its release notes list them: by digest,
 /// since a tag is built again for later releases of `kind`.
 const PUBLISHED: [(&str, &str); 4] = [
@@ -17,6 +19,9 @@ pub(super) fn image_for(version: &str) -> Result<String, String> {
     let numeric = parts.iter().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
     let published = |wanted: &dyn Fn(&str) -> bool| PUBLISHED.iter().find(|(release, _)| wanted(release));
     let named = |(release, digest): &(&str, &str)| format!("kindest/node:v{release}@{digest}");
+    if numeric && [2, 3].contains(&parts.len()) {
+        supported::check(number).map_err(|reason| format!("--kubernetes-version {version}: {reason}"))?;
+    }
     match (parts.len(), numeric) {
         (3, true) => Ok(published(&|release| release == number)
             .map_or_else(|| format!("kindest/node:v{number}"), named)),
@@ -52,8 +57,13 @@ mod tests {
     #[test]
     fn what_names_none_is_refused_with_what_would() {
         assert!(
-            image_for("1.30").unwrap_err().contains("name a whole release, such as 1.30.0, one of 1.37.0")
+            image_for("1.33").unwrap_err().contains("name a whole release, such as 1.33.0, one of 1.37.0")
         );
+        for old in ["1.32", "1.32.0", "v1.9.11"] {
+            let said = image_for(old).unwrap_err();
+            assert!(said.starts_with(&format!("--kubernetes-version {old}: Kubernetes ")), "{said}");
+            assert!(said.ends_with(" is too old: 1.33 is the oldest that is supported"), "{said}");
+        }
         for text in ["", "v", "1", "1.x", "1.36.4.5", "latest", "1.36.", "1.36.3-rc.0"] {
             assert!(image_for(text).unwrap_err().contains("is no version of Kubernetes"), "{text}");
         }

@@ -13,19 +13,30 @@ use nix::{
     unistd::Pid,
 };
 
-/// The variable with the name of the cluster that a process works for. `kind` hands it on to what it starts.
-pub(super) const MARKER: &str = "KFE2E_KIND_CLUSTER";
+use super::mark::Mark;
+use crate::tool::Tool;
+
+/// The variable with the mark of the attempt that a process works for. `kind` hands it on to what it starts.
+const VARIABLE: &str = "KFE2E_KIND_MARK";
 
 /// How often processes are looked for while they end.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Ends every process that works for the cluster, and waits until none is left. Returns how many were ended.
-pub(super) fn end_all(cluster: &str, limit: Duration) -> anyhow::Result<usize> {
+/// A program that carries the mark of the attempt that it works for, where there is one.
+pub(super) fn marked<'a>(tool: Tool<'a>, mark: Option<&Mark>) -> Tool<'a> {
+    match mark {
+        Some(mark) => tool.env(VARIABLE, mark.as_str()),
+        None => tool,
+    }
+}
+
+/// Ends every process that works for the attempt, and waits until none is left. Returns how many were ended.
+pub(super) fn end_all(mark: &Mark, limit: Duration) -> anyhow::Result<usize> {
     let deadline = Instant::now() + limit;
     let mut ended = BTreeSet::new();
     let mut calm = 0;
     loop {
-        let found = find(cluster);
+        let found = find(mark);
         // One may be born behind the scan's back: only a second empty look is proof.
         calm = if found.is_empty() { calm + 1 } else { 0 };
         if calm == 2 {
@@ -35,7 +46,7 @@ pub(super) fn end_all(cluster: &str, limit: Duration) -> anyhow::Result<usize> {
             match kill(Pid::from_raw(*pid), Signal::SIGKILL) {
                 Ok(()) | Err(Errno::ESRCH) => {}
                 Err(error) => {
-                    bail!("process {pid} works for cluster `{cluster}` and cannot be ended: {}", error.desc())
+                    bail!("process {pid}, which makes the cluster, cannot be ended: {}", error.desc())
                 }
             }
             ended.insert(*pid);
@@ -43,10 +54,7 @@ pub(super) fn end_all(cluster: &str, limit: Duration) -> anyhow::Result<usize> {
         if Instant::now() > deadline {
             let pids: Vec<_> = found.iter().map(ToString::to_string).collect();
             let limit = limit.as_secs();
-            bail!(
-                "processes {} work for cluster `{cluster}` and did not end within {limit} s",
-                pids.join(", ")
-            );
+            bail!("processes {}, which make the cluster, did not end within {limit} s", pids.join(", "));
         }
         if !found.is_empty() {
             thread::sleep(TICK);
@@ -54,10 +62,10 @@ pub(super) fn end_all(cluster: &str, limit: Duration) -> anyhow::Result<usize> {
     }
 }
 
-/// The living processes that are marked with the cluster. One that has ended has no environment any more, even where
+/// The living processes that carry the mark. One that has ended has no environment any more, even where
 /// nobody has asked for its exit code yet.
-fn find(cluster: &str) -> BTreeSet<i32> {
-    let mark = format!("{MARKER}={cluster}");
+fn find(mark: &Mark) -> BTreeSet<i32> {
+    let mark = format!("{VARIABLE}={}", mark.as_str());
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let Ok(entries) = fs::read_dir("/proc") else { return BTreeSet::new() };
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
@@ -77,22 +85,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_compared_whole() {
-        assert!(holds(b"X=1\0KFE2E_KIND_CLUSTER=a\0", "KFE2E_KIND_CLUSTER=a"));
-        assert!(!holds(b"KFE2E_KIND_CLUSTER=ab\0", "KFE2E_KIND_CLUSTER=a"));
-        assert!(!holds(b"", "KFE2E_KIND_CLUSTER=a"));
+    fn marks_are_compared_whole() {
+        assert!(holds(b"X=1\0KFE2E_KIND_MARK=a\0", "KFE2E_KIND_MARK=a"));
+        assert!(!holds(b"KFE2E_KIND_MARK=ab\0", "KFE2E_KIND_MARK=a"));
+        assert!(!holds(b"", "KFE2E_KIND_MARK=a"));
     }
 
     #[test]
     fn marked_processes_are_ended_with_what_they_started() {
-        let name = "unit-test-kind-processes";
-        let mut child = Command::new("sh").args(["-c", "sleep 60 & wait"]).env(MARKER, name).spawn().unwrap();
+        let mark = Mark::fresh();
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 60 & wait"]).env(VARIABLE, mark.as_str());
+        let mut child = command.spawn().unwrap();
         let deadline = Instant::now() + Duration::from_secs(5);
-        while find(name).len() < 2 && Instant::now() < deadline {
+        while find(&mark).len() < 2 && Instant::now() < deadline {
             thread::yield_now();
         }
-        assert!(end_all(name, Duration::from_secs(5)).unwrap() >= 2);
+        assert!(end_all(&mark, Duration::from_secs(5)).unwrap() >= 2);
         child.wait().unwrap();
-        assert_eq!(find(name), BTreeSet::new());
+        assert_eq!(find(&mark), BTreeSet::new());
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use anyhow::anyhow;
 use bootstrap_embedded::{AssetSource, Error, KIND_VERSION};
 
-use super::{engine::Engine, processes::MARKER};
+use super::{engine::Engine, mark::Mark, processes::marked};
 use crate::{
     cluster::{Say, embedded},
     failure::Failure,
@@ -49,19 +49,32 @@ impl Program {
         })
     }
 
-    /// `kind` with these arguments, for a cluster at a runtime; it and what it starts are marked.
-    pub(super) fn tool<'a>(&self, engine: &Engine, cluster: &str, args: &[&str]) -> Tool<'a> {
-        engine
+    /// `kind` with these arguments, for a cluster at a runtime; it and what it starts carry the mark.
+    pub(super) fn tool<'a>(
+        &self,
+        engine: &Engine,
+        cluster: &str,
+        mark: Option<&Mark>,
+        args: &[&str],
+    ) -> Tool<'a> {
+        let tool = engine
             .reach(Tool::new(&self.path))
             .args(args)
             .args(["--name", cluster])
-            .env("KIND_EXPERIMENTAL_PROVIDER", engine.runtime.program())
-            .env(MARKER, cluster)
+            .env("KIND_EXPERIMENTAL_PROVIDER", engine.runtime.program());
+        marked(tool, mark)
     }
 
     /// Copies the logs of all nodes into a folder.
-    pub(super) fn export_logs(&self, engine: &Engine, cluster: &str, folder: &Path) -> Result<(), ToolError> {
-        self.tool(engine, cluster, &["export", "logs"]).args([folder]).within(LOGS_WITHIN).run().map(drop)
+    pub(super) fn export_logs(
+        &self,
+        engine: &Engine,
+        cluster: &str,
+        mark: Option<&Mark>,
+        folder: &Path,
+    ) -> Result<(), ToolError> {
+        let tool = self.tool(engine, cluster, mark, &["export", "logs"]);
+        tool.args([folder]).within(LOGS_WITHIN).run().map(drop)
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     cluster::{Record, Say},
-    tool::{Cancel, ToolError},
+    tool::Cancel,
 };
 
 /// How long programs that make the cluster may take to end.
@@ -29,43 +29,46 @@ const CALM: Duration = Duration::from_secs(10);
 /// How often containers are looked for meanwhile; each look starts a program.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Removes what the record stands for, and the record last. Twice is as good as once. A removal is not cancelled.
+/// Removes what carries the mark of an attempt, and last its record, if that is still the name's. Twice is as good as once.
+/// A removal is not cancelled.
 pub(super) fn remove(record: &Record, name: &str, known: &Facts, say: Say<'_>) -> anyhow::Result<()> {
+    // Of a cluster that was found, nothing was made.
+    let Some(mark) = &known.mark else { return Ok(()) };
     let engine = &known.engine;
-    let ended = processes::end_all(name, PROCESSES_LIMIT)?;
+    let ended = processes::end_all(mark, PROCESSES_LIMIT)?;
     let broke_off = !known.complete || ended > 0;
     sweep(known, name, if broke_off { CALM } else { Duration::ZERO })?;
     let _shared = facts::lock_shared(&Cancel::default())?;
-    let others = facts::of_others(name)?;
+    let others = facts::of_others(mark)?;
     others.complaints().for_each(&mut *say);
     if known.network_is_ours && !others.may_use(engine) {
         let network = engine.network();
         containers::remove_unused_network(engine, network).with_context(|| format!("network {network}"))?;
     }
-    if others.is_none() {
-        kernel::restore(&known.raised).into_iter().for_each(say);
+    kernel::restore(mark)?.into_iter().for_each(say);
+    let recorded = Facts::read(record, name)?;
+    if recorded.is_some_and(|recorded| recorded.mark != known.mark) {
+        return Ok(());
     }
     record.remove()
 }
 
-/// The containers of the label that are ours.
-pub(super) fn made(known: &Facts, name: &str) -> Result<Vec<Container>, ToolError> {
-    let found = containers::of_cluster(&known.engine, name)?;
-    Ok(found.into_iter().filter(|container| known.made(container)).collect())
-}
-
-/// Removes what is ours of the containers of the label until none has appeared for as long as `calm`.
+/// Removes what is ours of the containers of the name until none has appeared for as long as `calm`.
 fn sweep(known: &Facts, name: &str, calm: Duration) -> anyhow::Result<()> {
     let engine = &known.engine;
     let begin = Instant::now();
     let mut last_seen = begin;
     loop {
-        let found = made(known, name)?;
+        let found = known.split(containers::of_cluster(engine, name)?).ours;
         if found.is_empty() && last_seen.elapsed() >= calm {
             return Ok(());
         }
         if !found.is_empty() {
-            containers::remove(engine, &found, CONTAINERS_LIMIT)?;
+            // What stands before the nodes is known by them alone.
+            let (nodes, balancers): (Vec<_>, Vec<_>) = found.iter().cloned().partition(Container::is_node);
+            for some in [balancers, nodes].iter().filter(|some| !some.is_empty()) {
+                containers::remove(engine, some, CONTAINERS_LIMIT)?;
+            }
             last_seen = Instant::now();
         }
         if begin.elapsed() > CONTAINERS_LIMIT {

@@ -128,7 +128,7 @@ mod tests {
         let default = || Some("local/node:1".to_owned());
         assert_eq!(image(None, None, default()), Ok(default()));
         assert_eq!(image(Some("other:2"), None, default()), Ok(Some("other:2".into())));
-        assert_eq!(image(None, Some("1.30.0"), default()), Ok(Some("kindest/node:v1.30.0".into())));
+        assert_eq!(image(None, Some("1.33.7"), default()), Ok(Some("kindest/node:v1.33.7".into())));
         assert_eq!(image(None, None, None), Ok(None));
         let refused = |flag, version, default| image(flag, version, default).unwrap_err().message;
         assert!(

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::engine::Engine;
 use crate::tool::ToolError;
 
+/// How both runtimes say that the user may not use them.
+const DENIED: &str = "permission denied";
+
 /// A container runtime that `kind` can use.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -21,9 +24,19 @@ impl Runtime {
     /// All of them, the one that is tried first first.
     pub(super) const ALL: [Self; 2] = [Self::Docker, Self::Podman];
 
-    /// The first that answers on this machine.
-    pub(crate) fn answering() -> Option<Self> {
-        Self::ALL.into_iter().find(|runtime| Engine::here(*runtime).describe().is_ok())
+    /// Whether one answers on this machine.
+    pub(crate) fn answering() -> Answer {
+        let mut refused = None;
+        for runtime in Self::ALL {
+            match Engine::here(runtime).describe() {
+                Ok(_) => return Answer::Yes(runtime),
+                Err(error) if denies(&error) => {
+                    refused = refused.or_else(|| Some(explain(runtime, &error)));
+                }
+                Err(_) => {}
+            }
+        }
+        refused.map_or(Answer::No, Answer::Refused)
     }
 
     /// Its program, which is also how `kind` calls it.
@@ -64,6 +77,22 @@ impl fmt::Display for Runtime {
     }
 }
 
+/// Whether a runtime answers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Answer {
+    /// This one does.
+    Yes(Runtime),
+    /// One is there, and may not be used by this user: why, and what to do.
+    Refused(String),
+    /// None does.
+    No,
+}
+
+/// Whether it is the user's rights that keep a runtime from answering.
+fn denies(error: &ToolError) -> bool {
+    matches!(error, ToolError::Failed { stderr, .. } if stderr.to_lowercase().contains(DENIED))
+}
+
 /// Why a runtime that is installed does not answer, and what to do.
 pub(super) fn explain(runtime: Runtime, error: &ToolError) -> String {
     let (ToolError::Failed { stderr, .. } | ToolError::TimedOut { stderr, .. }) = error else {
@@ -76,7 +105,7 @@ pub(super) fn explain(runtime: Runtime, error: &ToolError) -> String {
         .map(|place| format!(" at {place}"))
         .unwrap_or_default();
     let said = stderr.to_lowercase();
-    if said.contains("permission denied") {
+    if said.contains(DENIED) {
         return format!(
             "you have no right to use {runtime}{place}: join its group (`sudo usermod -aG {} $USER`, then log in \
              again), or run the same command with sudo",
@@ -120,6 +149,7 @@ mod tests {
             ),
         ] {
             assert_eq!(explain(Runtime::Docker, &failed(stderr)), sentence);
+            assert_eq!(denies(&failed(stderr)), sentence.starts_with("you have no right"));
         }
     }
 }

@@ -4,8 +4,6 @@ use std::net::Ipv4Addr;
 
 use clap::Args;
 
-use crate::cluster::first_given;
-
 /// What Kubeflow's end-to-end test needs: names, volumes, a way in, load balancers' addresses, roles.
 const ADDONS: [&str; 5] = ["dns", "hostpath-storage", "ingress", "metallb", "rbac"];
 
@@ -25,17 +23,6 @@ pub struct Microk8sArgs {
     /// Addresses for the addon metallb [default: 10.64.140.43-10.64.140.49].
     #[arg(long, value_name = "FROM-TO")]
     pub metallb_addresses: Option<String>,
-}
-
-impl Microk8sArgs {
-    /// The first flag that was given.
-    pub fn given(&self) -> Option<&'static str> {
-        first_given([
-            ("--channel", self.channel.is_some()),
-            ("--addons", !self.addons.is_empty()),
-            ("--metallb-addresses", self.metallb_addresses.is_some()),
-        ])
-    }
 }
 
 /// The snap's channel and the addons, as `snap` and `microk8s` take them.

@@ -13,7 +13,7 @@ const SNAP_PROGRAMS: [&str; 2] = ["/snap/bin", "/var/lib/snapd/snap/bin"];
 /// How long a question may take.
 const ASK_WITHIN: Duration = Duration::from_mins(1);
 /// How long snapd may take to ask the store and begin.
-const BEGIN_WITHIN: Duration = Duration::from_mins(3);
+pub(super) const BEGIN_WITHIN: Duration = Duration::from_mins(3);
 /// How long a download of some hundred megabytes and the first start of the services may take.
 const INSTALL_WITHIN: Duration = Duration::from_mins(20);
 /// How long a removal may take: pods are ended and data is deleted.
@@ -65,11 +65,6 @@ impl Call {
         Self::new(Program::Snap, &["changes", "microk8s"], ASK_WITHIN)
     }
 
-    /// When and in which revision the snap was installed.
-    pub(super) fn info() -> Self {
-        Self::new(Program::Snap, &["info", "--abs-time", "microk8s"], ASK_WITHIN)
-    }
-
     /// Makes snapd install the snap, and prints the number of its change.
     pub(super) fn install(channel: &str) -> Self {
         let channel = format!("--channel={channel}");
@@ -77,8 +72,7 @@ impl Call {
         Self::new(Program::Snap, &args, BEGIN_WITHIN)
     }
 
-    /// Keeps snapd from refreshing the snap by itself, which would restart the cluster in the midst of tests and make
-    /// it another installation than the recorded one.
+    /// Keeps snapd from refreshing the snap by itself, which would restart the cluster in the midst of tests.
     pub(super) fn hold() -> Self {
         // snapd has it since 2.58.
         Self { may_fail: true, ..Self::new(Program::Snap, &["refresh", "--hold", "microk8s"], ASK_WITHIN) }

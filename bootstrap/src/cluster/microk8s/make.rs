@@ -6,12 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use uuid::Uuid;
+
 use super::{
     Microk8s, ROUNDS, cancelled,
     command::Call,
+    mark,
     owner::{Recorded, Whose, whose},
-    snapd::{self, Snap},
-    steps,
+    snapd, steps,
 };
 use crate::cluster::{Cluster as _, Created, Say, usable};
 
@@ -54,11 +56,12 @@ impl Microk8s {
 
     /// Installs the snap, or waits for what an earlier `up` began.
     fn install(&self, channel: &str, say: Say<'_>) -> anyhow::Result<()> {
+        self.settle(&self.cancel, say)?;
         let mut recorded = self.recorded()?;
         for _ in 0..ROUNDS {
             let snap = snapd::look(&self.cancel).map_err(cancelled)?;
             match whose(recorded.as_ref(), &snap) {
-                Whose::Ours => return self.keep(recorded, snap),
+                Whose::Ours => return self.mark(recorded),
                 Whose::Installing(change) | Whose::Changing(change) => {
                     // A change that comes to nothing ends the wait too; the next look shows what it left.
                     Call::watch(&change).tool().cancelled_by(&self.cancel).ended().map_err(cancelled)?;
@@ -71,15 +74,20 @@ impl Microk8s {
         anyhow::bail!("the snap microk8s is neither installed nor absent: see `snap changes microk8s`")
     }
 
-    /// Makes snapd install the snap and waits for that. The record is written before, and again with the number of
-    /// snapd's change as soon as that is known.
+    /// Makes snapd install the snap and waits for that. The record is written before; the number of snapd's change is
+    /// written by `snap` itself.
     fn begin(&self, channel: &str, say: Say<'_>) -> anyhow::Result<Recorded> {
         say(format!("installing the snap microk8s from channel {channel}"));
-        let mut recorded = Recorded { channel: channel.to_owned(), ..Recorded::default() };
+        let attempt = self.begun.get_or_init(|| Uuid::new_v4().to_string()).clone();
+        let recorded = Recorded { channel: channel.to_owned(), attempt, ..Recorded::default() };
         self.record.write(&recorded)?;
         // Nothing interrupts this: whoever did would not know what snapd has begun.
-        let ended = Call::install(channel).tool().ended()?;
-        let Some(change) = snapd::begun(&ended.stdout) else {
+        let ended = Call::install(channel).tool().output_into(self.answer.expect()?).ended()?;
+        let Some(change) = self.answer.read()? else {
+            // A refusal has words; of a program that was killed, snapd may still do what it asked for.
+            if ended.failed.is_none() || !ended.stderr.trim().is_empty() {
+                self.answer.refused()?;
+            }
             // Somebody was quicker, unless snapd says something else.
             if ended.failed.is_none() || ended.stderr.contains("change in progress") {
                 return Err(self.overtaken());
@@ -87,18 +95,17 @@ impl Microk8s {
             ended.expect_success()?;
             anyhow::bail!("`snap install` does not say what it has begun: see `snap changes microk8s`");
         };
-        recorded.change = Some(change.to_owned());
-        self.record.write(&recorded)?;
-        self.run(&Call::watch(change))?;
-        Ok(recorded)
+        self.run(&Call::watch(&change))?;
+        Ok(Recorded { change: Some(change), ..recorded })
     }
 
-    /// Writes down which installation is ours, and keeps snapd from making another of it.
-    fn keep(&self, recorded: Option<Recorded>, snap: Snap) -> anyhow::Result<()> {
+    /// Marks the installation as ours, and keeps snapd from refreshing it.
+    fn mark(&self, recorded: Option<Recorded>) -> anyhow::Result<()> {
         match recorded {
-            Some(recorded) if recorded.installed.is_none() && snap.identity.is_some() => {
+            Some(recorded) if !recorded.marked => {
+                mark::write(&recorded.attempt)?;
                 Call::hold().tool().cancelled_by(&self.cancel).ended().map_err(cancelled)?;
-                self.record.write(&Recorded { installed: snap.identity, ..recorded })
+                self.record.write(&Recorded { marked: true, ..recorded })
             }
             _ => Ok(()),
         }

@@ -1,5 +1,6 @@
 //! MicroK8s as a snap on this machine. There is one a machine, so a name is the name of our record of it.
 
+mod answer;
 mod asked;
 mod command;
 mod images;
@@ -7,14 +8,19 @@ mod inspect;
 mod lock;
 mod machine;
 mod make;
+mod mark;
 mod owner;
 mod snapd;
 mod steps;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 pub use self::asked::Microk8sArgs;
 use self::{
+    answer::Answer,
     asked::Asked,
     command::Call,
     owner::{Recorded, Whose, whose},
@@ -37,7 +43,10 @@ pub struct Microk8s {
     must_be_new: bool,
     failure_logs: PathBuf,
     record: Record,
+    answer: Answer,
     cancel: Cancel,
+    /// The attempt that this process has begun: of another one it removes nothing when it ends.
+    begun: OnceLock<String>,
 }
 
 impl Microk8s {
@@ -49,6 +58,7 @@ impl Microk8s {
                 settings.nodes
             )));
         }
+        let record = Record::of(ClusterKind::Microk8s, &settings.name);
         Ok(Self {
             name: settings.name.clone(),
             asked: Asked::of(settings.kubernetes_version.as_deref(), &settings.for_microk8s)
@@ -56,8 +66,10 @@ impl Microk8s {
             images: settings.images.clone(),
             must_be_new: settings.must_be_new,
             failure_logs: settings.failure_logs.clone(),
-            record: Record::of(ClusterKind::Microk8s, &settings.name),
+            answer: Answer::of(&record),
+            record,
             cancel: Cancel::default(),
+            begun: OnceLock::new(),
         })
     }
 
@@ -80,7 +92,42 @@ impl Microk8s {
     }
 
     fn recorded(&self) -> anyhow::Result<Option<Recorded>> {
-        self.record.read()
+        let Some(recorded) = self.record.read::<Recorded>()? else { return Ok(None) };
+        Ok(Some(Recorded { change: self.answer.read()?, ..recorded }))
+    }
+
+    /// Waits for what an earlier `kfe2e` that was killed has asked of snapd.
+    fn settle(&self, cancel: &Cancel, say: Say<'_>) -> anyhow::Result<()> {
+        self.answer.settle(|| snapd::look(cancel).map_err(cancelled), say)
+    }
+
+    /// Whether the record is still of the cluster that this process made: somebody may have removed that, and another
+    /// run may have made its own under the same name.
+    fn still_this_one(&self) -> anyhow::Result<()> {
+        let (Some(begun), Some(recorded)) = (self.begun.get(), self.recorded()?) else { return Ok(()) };
+        if recorded.attempt == *begun {
+            return Ok(());
+        }
+        Err(Failure::infrastructure(format!(
+            "somebody has removed the cluster `{}` that was made here, and another run has made one of that name: it is \
+             left alone",
+            self.name
+        ))
+        .into())
+    }
+
+    /// Whether there is a cluster of this name, and it is ours.
+    fn check_ours(&self, cancel: &Cancel) -> anyhow::Result<()> {
+        if let Some(recorded) = self.recorded()? {
+            let snap = snapd::look(cancel).map_err(cancelled)?;
+            if whose(Some(&recorded), &snap) == Whose::Ours {
+                return Ok(());
+            }
+        }
+        anyhow::bail!(
+            "there is no MicroK8s cluster `{0}` of ours: make it with `kfe2e up --cluster microk8s --name {0}`",
+            self.name
+        )
     }
 
     /// That the owner of the machine has to decide.
@@ -97,6 +144,7 @@ impl Microk8s {
     /// Removes the snap with its data, if it is ours, then the record; whatever interrupted the making does not
     /// interrupt this.
     fn remove(&self, say: Say<'_>) -> anyhow::Result<()> {
+        self.settle(&Cancel::default(), say)?;
         let recorded = self.recorded()?;
         for _ in 0..ROUNDS {
             let whose = whose(recorded.as_ref(), &snapd::look(&Cancel::default())?);
@@ -173,17 +221,7 @@ impl Cluster for Microk8s {
     }
 
     fn load_images(&self, layouts: &[PathBuf], say: Say<'_>) -> anyhow::Result<()> {
-        let recorded = self.recorded()?;
-        let ours = || -> anyhow::Result<bool> {
-            let snap = snapd::look(&self.cancel).map_err(cancelled)?;
-            Ok(whose(recorded.as_ref(), &snap) == Whose::Ours)
-        };
-        if recorded.is_none() || !ours()? {
-            anyhow::bail!(
-                "there is no MicroK8s cluster `{0}` of ours: make it with `kfe2e up --cluster microk8s --name {0}`",
-                self.name
-            );
-        }
+        self.check_ours(&self.cancel)?;
         for layout in layouts {
             images::load(layout, &self.cancel, say).map_err(cancelled)?;
         }
@@ -196,16 +234,19 @@ impl Cluster for Microk8s {
     }
 
     fn evidence(&self, folder: &Path) -> anyhow::Result<()> {
+        self.still_this_one()?;
+        self.check_ours(&Cancel::default())?;
         inspect::copy(folder)
     }
 
-    fn destroy(&self, say: Say<'_>) -> anyhow::Result<()> {
+    fn destroy(&self, say: Say<'_>) -> anyhow::Result<Vec<String>> {
         if !self.record.exists() {
             say(format!("there is no MicroK8s cluster {} of ours", self.name));
-            return Ok(());
+            return Ok(Vec::new());
         }
         let _lock = lock::hold()?;
-        self.remove(say)
+        self.still_this_one()?;
+        self.remove(say).map(|()| Vec::new())
     }
 }
 

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::snapd::{Identity, Kind, Snap, Status};
+use super::snapd::{Kind, Snap, Status};
 
 /// What is written down of a cluster. Records of earlier versions say the channel alone.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -11,12 +11,15 @@ use super::snapd::{Identity, Kind, Snap, Status};
 pub(super) struct Recorded {
     /// Channel of the snap, written before it is installed.
     pub(super) channel: String,
-    /// The change of snapd's that installs it, written once snapd has begun.
+    /// Of all that were ever begun, this attempt to make a cluster; the installed snap is marked with it.
     #[serde(default)]
+    pub(super) attempt: String,
+    /// Whether the installed snap has that mark: without it, it is another installation.
+    #[serde(default)]
+    pub(super) marked: bool,
+    /// The change of snapd's that installs it, once snapd has answered; it has a file of its own.
+    #[serde(skip)]
     pub(super) change: Option<String>,
-    /// The installed snap, written once it is there: snapd forgets its changes after about a day.
-    #[serde(default)]
-    pub(super) installed: Option<Identity>,
 }
 
 /// Whose the snap is.
@@ -54,23 +57,23 @@ pub(super) fn whose(recorded: Option<&Recorded>, snap: &Snap) -> Whose {
     if !snap.installed {
         return Whose::Absent;
     }
-    match (&recorded.installed, &snap.identity) {
-        (Some(ours), Some(found)) if ours == found => Whose::Ours,
-        (Some(_), Some(_)) => Whose::Theirs,
-        (Some(_), None) => Whose::Unclear,
-        (None, _) => by_changes(recorded, snap),
-    }
+    // What snapd still knows goes before the mark: data that a broken removal left behind could still have that.
+    by_changes(recorded, snap).unwrap_or_else(|| match &snap.mark {
+        Some(mark) if *mark == recorded.attempt => Whose::Ours,
+        _ if recorded.marked => Whose::Theirs,
+        _ => Whose::Unclear,
+    })
 }
 
-/// Whose the installed snap is, by the last change that installed or removed it.
-fn by_changes(recorded: &Recorded, snap: &Snap) -> Whose {
+/// Whose the installed snap is, by the last change that installed or removed it; `None` when snapd has forgotten that.
+fn by_changes(recorded: &Recorded, snap: &Snap) -> Option<Whose> {
     let mut done = snap.changes.iter().rev().filter(|change| change.status == Status::Done);
-    let last = done.find(|change| change.kind != Kind::Other);
-    match (&recorded.change, last) {
-        (Some(ours), Some(last)) if *ours == last.id => Whose::Ours,
-        (Some(_), Some(last)) if last.kind == Kind::Install => Whose::Theirs,
+    let last = done.find(|change| change.kind != Kind::Other)?;
+    Some(match &recorded.change {
+        Some(ours) if *ours == last.id => Whose::Ours,
+        Some(_) if last.kind == Kind::Install => Whose::Theirs,
         _ => Whose::Unclear,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -81,16 +84,13 @@ mod tests {
         Change { id: id.into(), kind, status }
     }
 
-    fn snap(identity: Option<&str>, changes: &[Change]) -> Snap {
-        Snap { installed: true, identity: identity.map(of), changes: changes.to_vec() }
+    fn snap(mark: Option<&str>, changes: &[Change]) -> Snap {
+        Snap { installed: true, mark: mark.map(str::to_owned), changes: changes.to_vec() }
     }
 
-    fn of(since: &str) -> Identity {
-        Identity { revision: "8398".into(), since: since.into() }
-    }
-
-    fn recorded(change: Option<&str>, installed: Option<&str>) -> Recorded {
-        Recorded { change: change.map(str::to_owned), installed: installed.map(of), ..Recorded::default() }
+    fn recorded(change: Option<&str>, marked: bool) -> Recorded {
+        let change = change.map(str::to_owned);
+        Recorded { change, marked, attempt: "ours".into(), ..Recorded::default() }
     }
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
     fn what_is_under_way_is_ours_by_its_number() {
         let seen = |kind, ours| {
             let changes = vec![change("6", Kind::Remove, Status::Done), change("7", kind, Status::UnderWay)];
-            whose(Some(&recorded(ours, None)), &Snap { changes, ..Snap::default() })
+            whose(Some(&recorded(ours, false)), &Snap { changes, ..Snap::default() })
         };
         assert_eq!(seen(Kind::Install, Some("7")), Whose::Installing("7".into()));
         assert_eq!(seen(Kind::Install, Some("6")), Whose::Theirs);
@@ -114,31 +114,39 @@ mod tests {
     }
 
     #[test]
-    fn what_is_installed_is_ours_by_its_identity() {
-        let ours = recorded(Some("7"), Some("10:00"));
-        assert_eq!(whose(Some(&ours), &snap(Some("10:00"), &[])), Whose::Ours);
-        let theirs = [change("9", Kind::Install, Status::Done)];
-        assert_eq!(whose(Some(&ours), &snap(Some("11:00"), &theirs)), Whose::Theirs);
-        // A disabled snap has none.
-        assert_eq!(whose(Some(&ours), &snap(None, &[])), Whose::Unclear);
-        assert_eq!(whose(Some(&ours), &Snap::default()), Whose::Absent);
+    fn what_is_installed_is_ours_by_its_mark_once_snapd_has_forgotten() {
+        let seen = |marked, mark| whose(Some(&recorded(Some("7"), marked)), &snap(mark, &[]));
+        assert_eq!(seen(true, Some("ours")), Whose::Ours);
+        assert_eq!(seen(false, Some("ours")), Whose::Ours);
+        assert_eq!(seen(true, Some("another")), Whose::Theirs);
+        assert_eq!(seen(true, None), Whose::Theirs);
+        // Killed before it was marked, more than a day ago.
+        assert_eq!(seen(false, None), Whose::Unclear);
+        assert_eq!(whose(Some(&recorded(Some("7"), true)), &Snap::default()), Whose::Absent);
+        let earlier = Recorded { channel: "1.34/stable".into(), ..Recorded::default() };
+        assert_eq!(whose(Some(&earlier), &snap(None, &[])), Whose::Unclear);
     }
 
     #[test]
-    fn before_its_identity_is_known_the_last_installation_decides() {
-        let seen =
-            |ours, changes: &[Change]| whose(Some(&recorded(ours, None)), &snap(Some("10:00"), changes));
+    fn the_last_installation_that_snapd_remembers_decides() {
+        let seen = |ours, changes: &[Change]| {
+            [false, true].map(|marked| {
+                let mark = marked.then_some("ours");
+                whose(Some(&recorded(ours, marked)), &snap(mark, changes))
+            })
+        };
         let done = |id, kind| change(id, kind, Status::Done);
         let (first, gone) = (done("7", Kind::Install), done("8", Kind::Remove));
         let refreshed = done("9", Kind::Other);
-        assert_eq!(seen(Some("7"), &[first.clone(), refreshed]), Whose::Ours);
-        assert_eq!(seen(Some("7"), &[first.clone(), gone, done("9", Kind::Install)]), Whose::Theirs);
+        assert_eq!(seen(Some("7"), &[first.clone(), refreshed.clone()]), [Whose::Ours, Whose::Ours]);
+        let again = [first.clone(), gone, done("9", Kind::Install)];
+        assert_eq!(seen(Some("7"), &again), [Whose::Theirs, Whose::Theirs]);
         let failed = change("7", Kind::Install, Status::CameToNothing);
-        assert_eq!(seen(Some("7"), &[failed, done("9", Kind::Install)]), Whose::Theirs);
-        // Killed before snapd began, or before its number was written down.
-        assert_eq!(seen(None, &[first]), Whose::Unclear);
-        // Forgotten by snapd.
-        assert_eq!(seen(Some("7"), &[]), Whose::Unclear);
+        assert_eq!(seen(Some("7"), &[failed, done("9", Kind::Install)]), [Whose::Theirs, Whose::Theirs]);
+        // Killed before snapd began, or before it could answer.
+        assert_eq!(seen(None, &[first]), [Whose::Unclear, Whose::Unclear]);
+        // The installation forgotten, a refresh not yet.
+        assert_eq!(seen(Some("7"), &[refreshed]), [Whose::Unclear, Whose::Ours]);
     }
 
     #[test]

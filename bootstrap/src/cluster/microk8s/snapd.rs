@@ -1,8 +1,6 @@
 //! What snapd says about the snap.
 
-use serde::{Deserialize, Serialize};
-
-use super::command::Call;
+use super::{command::Call, mark};
 use crate::tool::{Cancel, Ended, ToolError};
 
 /// The snap as snapd sees it.
@@ -10,20 +8,17 @@ use crate::tool::{Cancel, Ended, ToolError};
 pub(super) struct Snap {
     /// Whether any revision of it is installed.
     pub(super) installed: bool,
-    /// Which installation it is; `None` when snapd does not say, as for a disabled snap.
-    pub(super) identity: Option<Identity>,
+    /// The mark of ours in its data.
+    pub(super) mark: Option<String>,
     /// What was and is done with it, the newest last.
     pub(super) changes: Vec<Change>,
 }
 
-/// What tells one installation of the snap from another.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Identity {
-    /// Its revision.
-    pub(super) revision: String,
-    /// When this revision was installed.
-    pub(super) since: String,
+impl Snap {
+    /// Whether something is being done with it.
+    pub(super) fn is_changing(&self) -> bool {
+        self.changes.iter().any(|change| change.status == Status::UnderWay)
+    }
 }
 
 /// A change of snapd's.
@@ -64,11 +59,7 @@ pub(super) fn look(cancel: &Cancel) -> Result<Snap, ToolError> {
     // In this order: an installation that ends between the two is seen as installed.
     let changes = Call::changes().tool().cancelled_by(cancel).ended()?;
     let list = Call::list().tool().cancelled_by(cancel).ended()?;
-    let mut snap = Snap { installed: installed(list)?, identity: None, changes: all_changes(changes)? };
-    if snap.installed {
-        snap.identity = identity(&Call::info().tool().cancelled_by(cancel).ended()?.stdout);
-    }
-    Ok(snap)
+    Ok(Snap { installed: installed(list)?, mark: mark::read()?, changes: all_changes(changes)? })
 }
 
 /// The number of the change that `snap install --no-wait` has begun; `None` when it prints none, since the snap is
@@ -76,13 +67,6 @@ pub(super) fn look(cancel: &Cancel) -> Result<Snap, ToolError> {
 pub(super) fn begun(said: &str) -> Option<&str> {
     let said = said.trim();
     (!said.is_empty() && said.bytes().all(|byte| byte.is_ascii_digit())).then_some(said)
-}
-
-/// What `snap info` says of the installed snap. Its description is indented, the keys are not.
-fn identity(said: &str) -> Option<Identity> {
-    let value = |key: &str| said.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
-    let revision = value("installed:")?.split_once('(')?.1.split_once(')')?.0;
-    Some(Identity { revision: revision.to_owned(), since: value("refresh-date:")?.to_owned() })
 }
 
 /// Whether `snap list` lists it.
@@ -179,18 +163,5 @@ mod tests {
     fn a_begun_change_has_a_number() {
         assert_eq!(begun("42\n"), Some("42"));
         assert_eq!((begun(""), begun("microk8s v1.34.1 installed\n")), (None, None));
-    }
-
-    #[test]
-    fn an_installation_is_told_by_revision_and_time() {
-        let said = "name:      microk8s\nsummary:   Kubernetes for workstations and appliances\n\
-                    description: |\n  installed: (1) is not a key here.\nsnap-id:      EaXqgt1lyCaxKaQCU349mlodBkDCXRcg\n\
-                    tracking:     1.34/stable\nrefresh-date: 2026-11-23T10:01:00Z\nchannels:\n  \
-                    1.34/stable:      v1.34.2 2026-11-20T09:00:00Z (8412) 180MB classic\n\
-                    installed:          v1.34.1            (8398) 180MB classic\n";
-        let identity_of = |said: &str| identity(said).map(|found| (found.revision, found.since));
-        assert_eq!(identity_of(said), Some(("8398".to_owned(), "2026-11-23T10:01:00Z".to_owned())));
-        assert_eq!(identity_of(&said.replace("refresh-date", "hold")), None);
-        assert_eq!(identity_of("name: microk8s\n"), None);
     }
 }

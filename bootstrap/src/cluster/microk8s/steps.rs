@@ -123,7 +123,7 @@ mod tests {
         let recorded = |ours: Option<&str>| {
             let snap = Snap { changes: vec![change(Status::Done)], ..installed.clone() };
             let (channel, change) = ("1.34/stable".to_owned(), ours.map(str::to_owned));
-            let recorded = Some(Recorded { channel, change, installed: None });
+            let recorded = Some(Recorded { channel, change, ..Recorded::default() });
             Facts { recorded, snap, ..Facts::default() }
         };
         let ours = recorded(Some("7"));

@@ -16,7 +16,7 @@ use k8s_openapi::api::{
     core::v1::{ContainerStateTerminated, Pod, PodStatus},
 };
 
-use super::{Context, Ending, Judgement, instant, waiting::finished};
+use super::{Context, Ending, Judgement, Outcome, instant, running, waiting::finished};
 use crate::{
     cause::{self, sentence},
     clock::spoken,
@@ -40,14 +40,16 @@ pub(super) fn judge(context: Context<'_>, job: &Job, pod: &Pod) -> Judgement {
         Ending::because(TestReason::OOMKilled, out_of_memory(context))
     } else if let Some((reason, verdict)) = failure {
         // At the run's end we told the pod to end: the runner knows that it was told, and we know why.
-        let by_us = reason == TestReason::TimedOut && at.is_some_and(|at| at >= context.deadline);
-        let message = if by_us { super::run_timed_out(context) } else { verdict.message.clone() };
-        Ending::because(reason, message)
+        if reason == TestReason::TimedOut && at.is_some_and(|at| context.end.passed(at)) {
+            Ending::by_the_runs_end(context, true)
+        } else {
+            Ending::because(reason, verdict.message.clone())
+        }
     } else if let Some(ending) = ended_by_the_node(context, &status, container) {
         ending
     } else if passed(&status, container, verdict.as_ref()) {
         match finished(job).map(|condition| condition.type_.as_str()) {
-            Some("Complete") => Ending { reason: None, message: String::new(), cells: None, at: None },
+            Some("Complete") => Ending::with(Outcome::Passed, ""),
             Some(_) => Ending::because(TestReason::NoVerdict, "the test passed and its Job Failed"),
             // The Job controller follows within moments, and its word is part of a pass.
             None => return Judgement::Running,
@@ -55,8 +57,8 @@ pub(super) fn judge(context: Context<'_>, job: &Job, pod: &Pod) -> Judgement {
     } else {
         without_verdict(&status, container, verdict.as_ref().and_then(|verdict| verdict.as_ref().err()))
     };
-    ending.cells =
-        verdict.as_ref().and_then(|verdict| verdict.as_ref().ok()).and_then(|verdict| verdict.cells);
+    let judged = verdict.as_ref().and_then(|verdict| verdict.as_ref().ok());
+    ending.cells = judged.and_then(|verdict| verdict.cells).map(running::summary);
     ending.at = at;
     Judgement::Over(ending)
 }
@@ -74,7 +76,7 @@ fn passed<E>(
 }
 
 /// The test's container, if it ended.
-fn terminated(status: &PodStatus) -> Option<&ContainerStateTerminated> {
+pub(super) fn terminated(status: &PodStatus) -> Option<&ContainerStateTerminated> {
     status
         .container_statuses
         .iter()
@@ -108,10 +110,10 @@ fn ended_by_the_node(
         let message = sentence(reason, status.message.as_deref().unwrap_or_default());
         return Some(Ending::because(TestReason::Evicted, message));
     }
-    if context.now >= context.deadline {
-        return Some(Ending::because(TestReason::TimedOut, super::run_timed_out(context)));
-    }
     let started = container.is_some_and(|ended| ended.started_at.is_some());
+    if context.end.passed(context.now) {
+        return Some(Ending::by_the_runs_end(context, started));
+    }
     Some(if started {
         let limit = spoken(context.test.timeout);
         Ending::because(TestReason::TimedOut, format!("ended by its node: it ran longer than {limit}"))

@@ -1,14 +1,18 @@
 //! One attempt of one test: what its Job and pod say, and what to do about it.
 
+mod again;
 mod ended;
+mod opt_in;
 mod proof;
+mod repair;
+mod running;
 mod stop;
 mod unseen;
 mod waiting;
 
 use crds::{
     v1alpha1::{CellSummary, JobReference, TestReason, TestState, TestStatus},
-    verdict::{Cells, truncate},
+    verdict::truncate,
 };
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -20,12 +24,15 @@ use crate::{
     build,
     clock::{after, spoken, stamp},
     effect::Effect,
+    ending::{Cause, RunsEnd},
     observed::{AttemptFacts, Observed},
     settings::Settings,
     validate::{Run, ValidTest},
 };
 
+pub(crate) use again::next as again;
 pub(crate) use proof::not_served_sentence;
+pub use running::runs_in;
 pub(crate) use waiting::FOR_POD;
 pub use waiting::wants_warnings_of;
 
@@ -40,8 +47,8 @@ pub(crate) struct Context<'a> {
     pub(crate) observed: &'a Observed,
     pub(crate) settings: &'a Settings,
     pub(crate) now: Timestamp,
-    /// When the run's own timeout passes.
-    pub(crate) deadline: Timestamp,
+    /// When the run has to end, whatever its tests do.
+    pub(crate) end: RunsEnd,
 }
 
 /// Where an attempt stands, and what to do.
@@ -58,16 +65,28 @@ enum Judgement {
     Waiting(String),
     /// Its pod runs.
     Running,
+    /// Its test is over and its pod is not: how long that is waited for.
+    Ending(Timestamp),
     /// It is over.
     Over(Ending),
 }
 
+/// What an attempt came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Outcome {
+    Passed,
+    DidNotPass(TestReason),
+    /// The run was cancelled while it ran.
+    CutShort,
+    /// The run was cancelled before it started.
+    NotRun,
+}
+
 /// How an attempt ended.
 struct Ending {
-    /// Why it did not pass; `None` when it passed.
-    reason: Option<TestReason>,
+    outcome: Outcome,
     message: String,
-    cells: Option<Cells>,
+    cells: Option<CellSummary>,
     /// When, where the pod says so.
     at: Option<Timestamp>,
 }
@@ -75,7 +94,22 @@ struct Ending {
 impl Ending {
     /// An attempt that did not pass.
     fn because(reason: TestReason, message: impl Into<String>) -> Self {
-        Self { reason: Some(reason), message: message.into(), cells: None, at: None }
+        Self::with(Outcome::DidNotPass(reason), message)
+    }
+
+    /// An attempt that the run's end cut short; `started` says whether its test ran.
+    fn by_the_runs_end(context: Context<'_>, started: bool) -> Self {
+        let outcome = match context.end.cause {
+            Cause::Timeout(_) => Outcome::DidNotPass(TestReason::TimedOut),
+            Cause::Cancelled if started => Outcome::CutShort,
+            Cause::Cancelled => Outcome::NotRun,
+        };
+        Self::with(outcome, context.end.sentence())
+    }
+
+    /// An attempt of which nothing more is known.
+    fn with(outcome: Outcome, message: impl Into<String>) -> Self {
+        Self { outcome, message: message.into(), cells: None, at: None }
     }
 }
 
@@ -97,13 +131,22 @@ pub(crate) fn advance(context: Context<'_>, entry: &TestStatus) -> Step {
     }
     let pod = own_pod(job, &facts.pods);
     match judge(context, &entry, job, pod, facts) {
-        Judgement::Over(ending) => over(context, &entry, &ending, stop::effect(job, pod)),
-        Judgement::Running if context.now < context.deadline => going_on(entry, None, Some(context.deadline)),
-        Judgement::Waiting(message) if context.now < context.deadline => {
-            let wake = waiting::look_again(&entry, context.now).min(start_deadline(context, &entry));
+        Judgement::Over(ending) => {
+            let stop = stop::effect(job, pod, Some(&ending));
+            over(context, &entry, &ending, stop)
+        }
+        Judgement::Ending(until) if !context.end.passed(context.now) => going_on(entry, None, Some(until)),
+        Judgement::Running if !context.end.passed(context.now) => {
+            running::show_progress(context, &mut entry, facts);
+            going_on(entry, None, None)
+        }
+        Judgement::Waiting(message) if !context.end.passed(context.now) => {
+            let wake = waiting::look_again(context.now).min(start_deadline(context, &entry));
             going_on(entry, Some(message), Some(wake))
         }
-        Judgement::Running | Judgement::Waiting(_) => at_the_runs_end(context, &entry, job, pod),
+        Judgement::Running | Judgement::Ending(_) | Judgement::Waiting(_) => {
+            at_the_runs_end(context, &entry, job, pod)
+        }
     }
 }
 
@@ -148,24 +191,30 @@ fn own_pod<'a>(job: &Job, pods: &'a [Pod]) -> Option<&'a Pod> {
 /// An attempt that was written down and has no Job: makes it, or gives up.
 fn without_job(context: Context<'_>, entry: &TestStatus) -> Step {
     let limit = start_deadline(context, entry);
-    if context.now >= context.deadline {
-        let mut status = entry.clone();
-        status.state = TestState::NotRun;
-        status.message = Some(run_timed_out(context));
-        status.completion_time = Some(stamp(context.now));
-        return Step { status, effects: Vec::new(), wake: None };
+    if context.end.passed(context.now) {
+        return over(context, entry, &Ending::with(Outcome::NotRun, context.end.sentence()), None);
     }
     if context.now >= limit {
-        let why = entry.message.as_deref().unwrap_or("the Job could not be created");
+        let missing = opt_in::labels(context).err();
+        let reason = match missing {
+            Some(_) => TestReason::PodDefaultNotInjected,
+            None => TestReason::PodCreationRefused,
+        };
+        let why = missing.or_else(|| entry.message.clone());
+        let why = why.as_deref().unwrap_or("the Job could not be created");
         let message = format!("{why} (tried for {})", spoken(context.test.start_timeout));
-        return over(context, entry, &Ending::because(TestReason::PodCreationRefused, message), None);
+        return over(context, entry, &Ending::because(reason, message), None);
     }
     if let Some(ending) = proof::impossible(context) {
         return over(context, entry, &ending, None);
     }
-    let effects = build::children(context.run, context.test, entry.attempt, context.settings);
-    let wake = waiting::try_again(context.now).min(limit);
-    Step { status: entry.clone(), effects, wake: Some(wake) }
+    let wake = Some(waiting::try_again(context.now).min(limit));
+    let opted_in = match opt_in::labels(context) {
+        Ok(labels) => labels,
+        Err(missing) => return going_on(entry.clone(), Some(missing), wake),
+    };
+    let effects = build::children(context.run, context.test, entry.attempt, &opted_in, context.settings);
+    Step { status: entry.clone(), effects, wake }
 }
 
 /// Looks at the pod first, then at the Job; at phase and reason before any exit code.
@@ -176,8 +225,11 @@ fn judge(
     pod: Option<&Pod>,
     facts: &AttemptFacts,
 ) -> Judgement {
+    if let Some(ending) = stop::decided(job, pod) {
+        return Judgement::Over(ending);
+    }
     let Some(pod) = pod else { return waiting::without_pod(context, entry, job, facts) };
-    if let Some(ending) = proof::missing(context, pod) {
+    if let Some(ending) = proof::missing(context, job, pod) {
         return Judgement::Over(ending);
     }
     if let Some(ending) = ended::taken_away(pod) {
@@ -185,28 +237,24 @@ fn judge(
     }
     match pod.status.as_ref().and_then(|status| status.phase.as_deref()) {
         Some("Succeeded" | "Failed") => ended::judge(context, job, pod),
-        _ if waiting::has_started(pod) => Judgement::Running,
+        _ if waiting::has_started(pod) => running::judge(context, job, pod),
         _ => waiting::for_start(context, entry, pod, facts),
     }
 }
 
-/// The run's time is up while the attempt is not over: its pod is ended gracefully, and waited for a little, so that
-/// what it found so far is kept.
+/// The run has to end while the attempt is not over: its pod is ended gracefully, and waited for a little, so that what
+/// it found so far is kept.
 fn at_the_runs_end(context: Context<'_>, entry: &TestStatus, job: &Job, pod: Option<&Pod>) -> Step {
-    let ended_by = stop::effect(job, pod);
-    let patience = after(context.deadline, context.settings.grace);
+    let ended_by = stop::effect(job, pod, None);
+    let patience = after(context.end.at, context.settings.grace);
     let can_end_by_itself = pod.is_some_and(stop::is_on_a_node) && context.now < patience;
     if can_end_by_itself {
-        let mut step = going_on(entry.clone(), Some(run_timed_out(context)), Some(patience));
+        let mut step = going_on(entry.clone(), Some(context.end.sentence()), Some(patience));
         step.effects.extend(ended_by);
         return step;
     }
-    over(context, entry, &Ending::because(TestReason::TimedOut, run_timed_out(context)), ended_by)
-}
-
-/// The sentence about the run's own timeout.
-pub(crate) fn run_timed_out(context: Context<'_>) -> String {
-    format!("the run's timeout of {} passed", spoken(context.run.timeout))
+    let started = pod.is_some_and(waiting::has_started);
+    over(context, entry, &Ending::by_the_runs_end(context, started), ended_by)
 }
 
 /// When the attempt's pod must have started.
@@ -225,36 +273,34 @@ fn going_on(mut entry: TestStatus, message: Option<String>, wake: Option<Timesta
 /// An attempt that is over.
 fn over(context: Context<'_>, entry: &TestStatus, ending: &Ending, stop: Option<Effect>) -> Step {
     let mut status = entry.clone();
-    status.state = state_of(ending.reason);
-    status.reason = ending.reason;
+    (status.state, status.reason) = match ending.outcome {
+        Outcome::Passed => (TestState::Passed, None),
+        Outcome::DidNotPass(reason) => (state_of(reason), Some(reason)),
+        Outcome::CutShort => (TestState::Inconclusive, None),
+        Outcome::NotRun => (TestState::NotRun, None),
+    };
+    status.flaky = status.state == TestState::Passed && !status.attempts.is_empty();
     status.message = Some(truncate(&ending.message, MAX_MESSAGE)).filter(|message| !message.is_empty());
-    status.cells = ending.cells.map(|cells| CellSummary {
-        passed: cells.passed,
-        failed: cells.failed,
-        total: cells.total,
-    });
+    status.cells = ending.cells.or_else(|| entry.cells.map(running::last_known));
     status.completion_time = Some(stamp(ending.at.unwrap_or(context.now)));
     Step { status, effects: stop.into_iter().collect(), wake: None }
 }
 
 /// The state of a test that ended for this reason.
-pub(crate) fn state_of(reason: Option<TestReason>) -> TestState {
+pub(crate) const fn state_of(reason: TestReason) -> TestState {
     use crds::v1alpha1::RunReason;
-    match reason.map(TestReason::verdict) {
-        None => TestState::Passed,
-        Some(RunReason::TestsFailed) => TestState::Failed,
-        Some(RunReason::InfrastructureError) => TestState::Error,
+    match reason.verdict() {
+        RunReason::TestsFailed => TestState::Failed,
+        RunReason::InfrastructureError => TestState::Error,
         // A test's reason leads to one of these three; should one ever lead elsewhere, nobody can say that it passed.
-        Some(
-            RunReason::Inconclusive
-            | RunReason::WaitingForKubeflow
-            | RunReason::Running
-            | RunReason::TestsPassed
-            | RunReason::KubeflowNotReady
-            | RunReason::TimedOut
-            | RunReason::Cancelled
-            | RunReason::InvalidSpec,
-        ) => TestState::Inconclusive,
+        RunReason::Inconclusive
+        | RunReason::WaitingForKubeflow
+        | RunReason::Running
+        | RunReason::TestsPassed
+        | RunReason::KubeflowNotReady
+        | RunReason::TimedOut
+        | RunReason::Cancelled
+        | RunReason::InvalidSpec => TestState::Inconclusive,
     }
 }
 

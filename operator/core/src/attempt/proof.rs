@@ -1,8 +1,8 @@
-//! Proof that the run's PodDefault reached a pod, for tests with `pipelineAccess`.
+//! Proof that PodDefaults reached a pod: the run's own, for tests with `pipelineAccess`, and those that a test names.
 //!
-//! The webhook says nothing where it does nothing, so the pod itself has to show it: the annotation that names our
-//! PodDefault in its present version, the volume and the variable in the test's container, and the service account that
-//! was asked for.
+//! The webhook says nothing where it does nothing, so it has to be shown: the label by which it selects the namespace, the
+//! annotation that names our PodDefault in its present version, the volume and the variable in the test's container. And
+//! since a PodDefault can change whose rights a pod has, these have to be the ones that were asked for.
 
 use crds::{
     names::{
@@ -14,7 +14,7 @@ use crds::{
     },
     v1alpha1::TestReason,
 };
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 
 use super::{Context, Ending};
 use crate::{names, observed::PodDefaultFacts};
@@ -36,23 +36,28 @@ fn not_served() -> Ending {
 }
 
 /// What a pod lacks of the proof; `None` where it has all of it or needs none.
-pub(super) fn missing(context: Context<'_>, pod: &Pod) -> Option<Ending> {
+pub(super) fn missing(context: Context<'_>, job: &Job, pod: &Pod) -> Option<Ending> {
+    let lack =
+        of_ours(context, pod).or_else(|| of_named(context, pod)).or_else(|| of_account(context, job, pod))?;
+    Some(Ending::because(TestReason::PodDefaultNotInjected, lack))
+}
+
+/// What is missing of the run's own PodDefault.
+fn of_ours(context: Context<'_>, pod: &Pod) -> Option<String> {
     if !context.test.pipeline_access {
         return None;
     }
-    let what = lacks(context, pod)?;
-    Some(Ending::because(TestReason::PodDefaultNotInjected, what))
-}
-
-/// The first thing that the pod lacks, in a sentence.
-fn lacks(context: Context<'_>, pod: &Pod) -> Option<String> {
     let name = names::pod_default(&context.run.uid);
     let namespace = &context.run.namespace;
-    let key = format!("{PODDEFAULT_ANNOTATION_PREFIX}{name}");
-    let Some(version) = pod.metadata.annotations.as_ref().and_then(|annotations| annotations.get(&key))
-    else {
+    let Some(version) = injected(pod, &name) else {
         return Some(format!("PodDefault {namespace}/{name} was not injected: {}", likely(context)));
     };
+    if !is_selected(context) {
+        return Some(format!(
+            "PodDefault {namespace}/{name} is said to be injected, but {}",
+            not_selected(context)
+        ));
+    }
     let PodDefaultFacts::Present { resource_version } = &context.observed.pod_default else {
         return Some(format!("PodDefault {namespace}/{name} was deleted while the test ran"));
     };
@@ -63,13 +68,6 @@ fn lacks(context: Context<'_>, pod: &Pod) -> Option<String> {
         ));
     }
     let spec = pod.spec.as_ref()?;
-    if spec.service_account_name.as_deref() != Some(context.run.service_account.as_str()) {
-        return Some(format!(
-            "another PodDefault changed the pod's service account from {} to {}",
-            context.run.service_account,
-            spec.service_account_name.as_deref().unwrap_or("none")
-        ));
-    }
     let container = spec.containers.iter().find(|container| container.name == TEST_CONTAINER);
     let has_variable = container
         .iter()
@@ -91,17 +89,59 @@ fn lacks(context: Context<'_>, pod: &Pod) -> Option<String> {
     ))
 }
 
+/// A PodDefault that the test names and that did not reach the pod.
+fn of_named(context: Context<'_>, pod: &Pod) -> Option<String> {
+    let name = context.test.pod_defaults.iter().find(|name| injected(pod, name).is_none())?;
+    let namespace = &context.run.namespace;
+    Some(format!("PodDefault {namespace}/{name} was not injected: {}", likely(context)))
+}
+
+/// What a PodDefault changed that none may: whose rights the pod has.
+fn of_account(context: Context<'_>, job: &Job, pod: &Pod) -> Option<String> {
+    if !context.test.pipeline_access && context.test.pod_defaults.is_empty() {
+        return None;
+    }
+    let asked = job.spec.as_ref().and_then(|job| job.template.spec.as_ref());
+    let spec = pod.spec.as_ref()?;
+    if spec.service_account_name.as_deref() != Some(context.run.service_account.as_str()) {
+        return Some(format!(
+            "a PodDefault changed the pod's service account from {} to {}",
+            context.run.service_account,
+            spec.service_account_name.as_deref().unwrap_or("none")
+        ));
+    }
+    let changed = asked
+        .is_some_and(|asked| asked.automount_service_account_token != spec.automount_service_account_token);
+    changed.then(|| "a PodDefault changed whether the pod gets a token for the Kubernetes API".to_owned())
+}
+
+/// The version of a PodDefault that the webhook says it injected.
+fn injected<'a>(pod: &'a Pod, name: &str) -> Option<&'a String> {
+    pod.metadata.annotations.as_ref()?.get(&format!("{PODDEFAULT_ANNOTATION_PREFIX}{name}"))
+}
+
+/// Whether the webhook acts in the target namespace at all. A label that is not known is not held against the pod.
+fn is_selected(context: Context<'_>) -> bool {
+    context.observed.target_labels.as_ref().is_none_or(|labels| {
+        labels.get(PROFILE_NAMESPACE_LABEL).map(String::as_str) == Some(PROFILE_NAMESPACE_VALUE)
+    })
+}
+
+/// The sentence about a namespace in which the webhook does not act.
+fn not_selected(context: Context<'_>) -> String {
+    format!(
+        "namespace {} lacks the label {PROFILE_NAMESPACE_LABEL}={PROFILE_NAMESPACE_VALUE}, by which the webhook selects \
+         namespaces",
+        context.run.namespace
+    )
+}
+
 /// Why a PodDefault was passed over.
 fn likely(context: Context<'_>) -> String {
-    let value =
-        context.observed.target_labels.as_ref().and_then(|labels| labels.get(PROFILE_NAMESPACE_LABEL));
-    if value.map(String::as_str) == Some(PROFILE_NAMESPACE_VALUE) {
+    let known = context.observed.target_labels.is_some();
+    if known && is_selected(context) {
         "is the admission webhook of PodDefaults installed, and does it select this namespace?".to_owned()
     } else {
-        format!(
-            "namespace {} lacks the label {PROFILE_NAMESPACE_LABEL}={PROFILE_NAMESPACE_VALUE}, by which the webhook selects \
-             namespaces",
-            context.run.namespace
-        )
+        not_selected(context)
     }
 }

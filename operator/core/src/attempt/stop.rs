@@ -1,23 +1,30 @@
 //! Ending what still runs or could still start.
 
+use crds::{names::annotation::ENDED, v1alpha1::TestReason, verdict::truncate};
 use k8s_openapi::{
     api::{batch::v1::Job, core::v1::Pod},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
+use super::{Ending, MAX_MESSAGE, Outcome};
 use crate::effect::{Effect, Target};
 
 /// What has to be done so that the attempt does not go on; `None` where nothing has to be.
 ///
 /// A pod on a node is given one second to live, which ends it gracefully and keeps its logs. A pod that no node has, or
 /// one that does not exist yet, nobody would end: its Job is suspended, which takes it back.
-pub(super) fn effect(job: &Job, pod: Option<&Pod>) -> Option<Effect> {
+/// What was decided goes with it: once the pod has ended nobody could tell any more what it was ended for.
+pub(super) fn effect(job: &Job, pod: Option<&Pod>, ending: Option<&Ending>) -> Option<Effect> {
+    let because = ending.and_then(|ending| match ending.outcome {
+        Outcome::DidNotPass(reason) => Some(truncate(&format!("{reason}: {}", ending.message), MAX_MESSAGE)),
+        Outcome::Passed | Outcome::CutShort | Outcome::NotRun => None,
+    });
     match pod {
         Some(pod) if is_over(pod) => None,
         Some(pod) if is_on_a_node(pod) => {
-            (!is_stopping(pod)).then(|| target(&pod.metadata).map(Effect::StopPod)).flatten()
+            (!is_stopping(pod)).then(|| target(&pod.metadata, because).map(Effect::StopPod)).flatten()
         }
-        _ => (!is_settled(job)).then(|| target(&job.metadata).map(Effect::SuspendJob)).flatten(),
+        _ => (!is_settled(job)).then(|| target(&job.metadata, because).map(Effect::SuspendJob)).flatten(),
     }
 }
 
@@ -45,7 +52,16 @@ fn is_settled(job: &Job) -> bool {
         || super::waiting::finished(job).is_some()
 }
 
+/// Why an earlier pass ended the attempt, if it was not able to say so in the status.
+pub(super) fn decided(job: &Job, pod: Option<&Pod>) -> Option<Ending> {
+    let noted = |meta: &ObjectMeta| meta.annotations.as_ref()?.get(ENDED).cloned();
+    let note = pod.and_then(|pod| noted(&pod.metadata)).or_else(|| noted(&job.metadata))?;
+    let (reason, message) = note.split_once(": ")?;
+    Some(Ending::because(TestReason::from_name(reason)?, message))
+}
+
 /// The object that carries this metadata.
-fn target(meta: &ObjectMeta) -> Option<Target> {
-    Some(Target { namespace: meta.namespace.clone()?, name: meta.name.clone()?, uid: meta.uid.clone()? })
+fn target(meta: &ObjectMeta, because: Option<String>) -> Option<Target> {
+    let (namespace, name, uid) = (meta.namespace.clone()?, meta.name.clone()?, meta.uid.clone()?);
+    Some(Target { namespace, name, uid, because })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crds::v1alpha1::{TestReason, TestStatus};
 
-use super::{Context, Ending, Step, going_on, over, run_timed_out, start_deadline, waiting};
+use super::{Context, Ending, Step, going_on, over, start_deadline, waiting};
 use crate::{
     clock::{after, spoken},
     observed::Unreadable,
@@ -26,9 +26,10 @@ pub(super) fn advance(context: Context<'_>, entry: &TestStatus, unreadable: &Unr
         return going_on(entry.clone(), entry.message.clone(), wake);
     }
     let why = sentence(entry, unreadable);
-    if context.now >= context.deadline {
-        let message = format!("{}: {why}", run_timed_out(context));
-        return over(context, entry, &Ending::because(TestReason::TimedOut, message), None);
+    if context.end.passed(context.now) {
+        let mut ending = Ending::by_the_runs_end(context, entry.job.is_some());
+        ending.message = format!("{}: {why}", ending.message);
+        return over(context, entry, &ending, None);
     }
     if entry.job.is_none() && context.now >= start_deadline(context, entry) {
         let message = format!("{why} (tried for {})", spoken(context.test.start_timeout));

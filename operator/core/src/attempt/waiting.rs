@@ -12,19 +12,16 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::{Context, Ending, Judgement, ended, own_pod, start_deadline};
+use super::{Context, Ending, Judgement, ended, own_pod, repair, start_deadline};
 use crate::{
     cause::{self, Cause, CauseKind, sentence},
-    clock::{after, spoken, until},
+    clock::{after, spoken},
     observed::{AttemptFacts, Warning},
 };
 use crds::names::pod::TEST_CONTAINER;
 
-/// How soon to look again at an attempt that has not started: nothing that is watched changes when an event is written.
+/// How often to look at an attempt that has not started: nothing that is watched changes when an event is written.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-
-/// How late at most.
-const LOOK_AGAIN_WITHIN: Duration = Duration::from_secs(30);
 
 /// How often to try again what was refused: people repair rights, quotas and namespaces while they look.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -32,11 +29,9 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// What a Job waits for first.
 pub(crate) const FOR_POD: &str = "waiting for the Job's pod to be created";
 
-/// When to look again at an attempt that has not started: the longer it has waited, the later, so that many that wait do not
-/// keep the API server busy.
-pub(super) fn look_again(entry: &TestStatus, now: Timestamp) -> Timestamp {
-    let waited = entry.start_time.as_ref().map_or(Duration::ZERO, |start| until(start.0, now));
-    after(now, waited.clamp(LOOK_AGAIN, LOOK_AGAIN_WITHIN))
+/// When to look again at an attempt that has not started.
+pub(super) fn look_again(now: Timestamp) -> Timestamp {
+    after(now, LOOK_AGAIN)
 }
 
 /// When to try again what was refused.
@@ -98,11 +93,12 @@ pub(super) fn without_pod(
     let name = job.metadata.name.as_deref().unwrap_or_default();
     let too_late = context.now >= start_deadline(context, entry);
     let repeated = entry.start_time.as_ref().is_some_and(|start| context.now >= after(start.0, REFUSED_FOR));
+    let said = |message: &str| repair::with_advice(context, refused(message));
     match refusal {
         Some(Warning { message, .. }) if too_late || (repeated && refused_for_good(message)) => {
-            Judgement::Over(Ending::because(TestReason::PodCreationRefused, refused(message)))
+            Judgement::Over(Ending::because(TestReason::PodCreationRefused, said(message)))
         }
-        Some(Warning { message, .. }) => Judgement::Waiting(refused(message)),
+        Some(Warning { message, .. }) => Judgement::Waiting(said(message)),
         None if too_late => {
             let limit = spoken(context.test.start_timeout);
             let message = format!("Job {}/{name} had no pod within {limit}", context.run.namespace);
@@ -170,6 +166,7 @@ pub(super) fn for_start(
         | CauseKind::ImagePull
         | CauseKind::NoSuchImage => told,
     };
+    let detail = repair::with_advice(context, detail);
     if kind == CauseKind::NoSuchImage {
         return Judgement::Over(Ending::because(TestReason::ImagePullFailed, detail));
     }
@@ -185,20 +182,4 @@ pub(super) fn for_start(
         }
     };
     Judgement::Over(Ending::because(reason, message))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::stamp;
-
-    #[test]
-    fn what_waits_for_long_is_looked_at_less_often() {
-        let start = Timestamp::from_second(1000).unwrap();
-        let entry = TestStatus { start_time: Some(stamp(start)), ..TestStatus::default() };
-        for (waited, seconds) in [(0, 2), (2, 2), (10, 10), (600, 30)] {
-            let now = after(start, Duration::from_secs(waited));
-            assert_eq!(look_again(&entry, now), after(now, Duration::from_secs(seconds)), "after {waited} s");
-        }
-    }
 }

@@ -4,6 +4,7 @@ mod config_map;
 mod job;
 mod pod;
 pub(crate) mod pod_default;
+mod token;
 
 use std::collections::BTreeMap;
 
@@ -18,16 +19,27 @@ use crate::{
 };
 
 /// Everything that an attempt needs, in the order in which it is made: the Job last, since its pod uses the rest.
-pub(crate) fn children(run: &Run, test: &ValidTest, attempt: i32, settings: &Settings) -> Vec<Effect> {
-    let source = match &test.source {
-        ValidSource::Inline(content) => {
+/// The pod also carries the labels `opted_in`.
+pub(crate) fn children(
+    run: &Run,
+    test: &ValidTest,
+    attempt: i32,
+    opted_in: &BTreeMap<String, String>,
+    settings: &Settings,
+) -> Vec<Effect> {
+    let source = match test.program.source() {
+        Some(ValidSource::Inline(content)) => {
             Some(Effect::ApplyConfigMap(Box::new(config_map::build(run, test, content))))
         }
-        ValidSource::ConfigMap(_) => None,
+        Some(ValidSource::ConfigMap(_)) | None => None,
     };
     let access = test.pipeline_access.then(|| Effect::ApplyPodDefault(Box::new(pod_default::build(run))));
-    let job = Effect::CreateJob(Box::new(job::build(run, test, attempt, settings)));
-    source.into_iter().chain(access).chain([job]).collect()
+    let mut job = job::build(run, test, attempt, settings);
+    if let Some(spec) = &mut job.spec {
+        let labels = spec.template.metadata.get_or_insert_default().labels.get_or_insert_default();
+        labels.extend(opted_in.clone());
+    }
+    source.into_iter().chain(access).chain([Effect::CreateJob(Box::new(job))]).collect()
 }
 
 /// Name, namespace, labels and owner of a child.

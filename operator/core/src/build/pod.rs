@@ -1,6 +1,6 @@
 //! The pod of an attempt: the runner is copied in, a sidecar ships results, and the test's own image runs under the runner.
 //!
-//! Everything is within Pod Security `restricted`, whatever the spec says.
+//! Everything is within Pod Security `restricted`, or within `baseline` for a test that asks for it, whatever else the spec says.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,18 +12,18 @@ use crds::{
             SOURCE_DIR, TEST_CONTAINER,
         },
     },
-    v1alpha1::{Amount, Resources},
+    v1alpha1::{Amount, PodSecurity, ReceiptPolicy, Resources, Toleration},
 };
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource,
+        self, Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource,
         KeyToPath, ObjectFieldSelector, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
         SecurityContext, Volume, VolumeMount,
     },
     apimachinery::pkg::api::resource::Quantity,
 };
 
-use super::{attempt_labels, job::seconds};
+use super::{attempt_labels, job::seconds, token};
 use crate::{
     names,
     settings::Settings,
@@ -38,8 +38,9 @@ const SOURCE_VOLUME: &str = "source";
 /// File name of the source in the pod, the same for inline text and a ConfigMap's key.
 pub(super) const fn file_name(program: &Program) -> &'static str {
     match program {
-        Program::Notebook => "notebook.ipynb",
-        Program::Script { .. } => "script",
+        Program::Notebook { .. } => "notebook.ipynb",
+        // A program has no source, so nobody sees this name.
+        Program::Script { .. } | Program::Image { .. } => "script",
     }
 }
 
@@ -69,7 +70,12 @@ pub(super) fn build(
         security_context: Some(pod_security(test)),
         init_containers: Some(vec![prepare(settings), results(settings)]),
         containers: vec![main(run, test, attempt)],
-        volumes: Some(vec![empty_dir(RUN_VOLUME), source(run, test)]),
+        node_selector: (!test.node_selector.is_empty()).then(|| test.node_selector.clone()),
+        tolerations: (!test.tolerations.is_empty())
+            .then(|| test.tolerations.iter().map(toleration).collect()),
+        volumes: Some(
+            [Some(empty_dir(RUN_VOLUME)), source(run, test), token(test)].into_iter().flatten().collect(),
+        ),
         ..PodSpec::default()
     }
 }
@@ -120,31 +126,59 @@ fn main(run: &Run, test: &ValidTest, attempt: i32) -> Container {
         args: Some(arguments(test)),
         env: Some(environment(run, test, attempt)),
         resources: test.resources.as_ref().map(requirements),
-        security_context: Some(security()),
+        security_context: Some(own_security(test)),
         termination_message_path: Some("/dev/termination-log".to_owned()),
         termination_message_policy: Some("File".to_owned()),
-        volume_mounts: Some(vec![mount(RUN_VOLUME, RUN_DIR, false), mount(SOURCE_VOLUME, SOURCE_DIR, true)]),
+        volume_mounts: Some(mounts(test)),
         working_dir: Some(HOME.to_owned()),
         ..Container::default()
     }
 }
 
+/// What the test's container sees of the volumes.
+fn mounts(test: &ValidTest) -> Vec<VolumeMount> {
+    let source = test.program.source().map(|_| mount(SOURCE_VOLUME, SOURCE_DIR, true));
+    let token = test.kubernetes_access.then(|| mount(token::VOLUME, token::MOUNT, true));
+    [Some(mount(RUN_VOLUME, RUN_DIR, false)), source, token].into_iter().flatten().collect()
+}
+
+/// The volume of the token for the Kubernetes API.
+fn token(test: &ValidTest) -> Option<Volume> {
+    test.kubernetes_access.then(token::volume)
+}
+
 /// The runner's arguments.
 fn arguments(test: &ValidTest) -> Vec<String> {
-    let source = format!("{SOURCE_DIR}/{}", file_name(&test.program));
-    let timeout = test.timeout.as_secs().to_string();
-    let mut words: Vec<String> = match test.program {
-        Program::Notebook => words(["notebook"]),
-        Program::Script { .. } => words(["script"]),
-    };
-    words.extend(["--source", &source, "--results", RESULTS_DIR, "--timeout", &timeout].map(str::to_owned));
-    if let Program::Script { interpreter, args } = &test.program {
-        for word in interpreter {
-            words.extend(["--interpreter".to_owned(), literal(word)]);
-        }
-        words.push("--".to_owned());
-        words.extend(args.iter().map(|word| literal(word)));
+    let mut words = vec![test.program.command().to_owned()];
+    let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
+    if test.program.source().is_some() {
+        option("--source", format!("{SOURCE_DIR}/{}", file_name(&test.program)));
     }
+    option("--results", RESULTS_DIR.to_owned());
+    option("--timeout", test.timeout.as_secs().to_string());
+    if test.receipt == ReceiptPolicy::Required {
+        option("--receipt", "required".to_owned());
+    }
+    for requirement in &test.requirements {
+        option("--requirement", literal(requirement));
+    }
+    let rest = match &test.program {
+        Program::Notebook { parameters, .. } => {
+            for (name, value) in parameters {
+                option("--parameter", literal(&format!("{name}={value}")));
+            }
+            return words;
+        }
+        Program::Script { interpreter, args, .. } => {
+            for word in interpreter {
+                option("--interpreter", literal(word));
+            }
+            args.iter().collect()
+        }
+        Program::Image { command, args } => command.iter().chain(args).collect::<Vec<_>>(),
+    };
+    words.push("--".to_owned());
+    words.extend(rest.into_iter().map(|word| literal(word)));
     words
 }
 
@@ -185,13 +219,13 @@ fn literal(text: &str) -> String {
 }
 
 /// The source's ConfigMap: ours, or one key of the user's.
-fn source(run: &Run, test: &ValidTest) -> Volume {
+fn source(run: &Run, test: &ValidTest) -> Option<Volume> {
     let file = file_name(&test.program);
-    let (name, key) = match &test.source {
+    let (name, key) = match test.program.source()? {
         ValidSource::Inline(_) => (names::config_map(&test.name, &run.uid), file.to_owned()),
         ValidSource::ConfigMap(key) => (key.name.clone(), key.key.clone()),
     };
-    Volume {
+    Some(Volume {
         name: SOURCE_VOLUME.to_owned(),
         config_map: Some(ConfigMapVolumeSource {
             name,
@@ -199,7 +233,7 @@ fn source(run: &Run, test: &ValidTest) -> Volume {
             ..ConfigMapVolumeSource::default()
         }),
         ..Volume::default()
-    }
+    })
 }
 
 /// A volume that lives as long as the pod. The pod's fsGroup makes it writable for any user.
@@ -237,6 +271,26 @@ fn security() -> SecurityContext {
         allow_privilege_escalation: Some(false),
         capabilities: Some(Capabilities { drop: Some(words(["ALL"])), ..Capabilities::default() }),
         ..SecurityContext::default()
+    }
+}
+
+/// What the test's own container must not do.
+fn own_security(test: &ValidTest) -> SecurityContext {
+    match test.pod_security {
+        PodSecurity::Restricted => security(),
+        // The container runtime's own set of capabilities, and programs with set-user-ID.
+        PodSecurity::Baseline => SecurityContext::default(),
+    }
+}
+
+/// A toleration in Kubernetes' words.
+fn toleration(toleration: &Toleration) -> v1::Toleration {
+    v1::Toleration {
+        key: toleration.key.clone(),
+        operator: Some(toleration.operator.as_str().to_owned()),
+        value: toleration.value.clone(),
+        effect: toleration.effect.map(|effect| effect.as_str().to_owned()),
+        toleration_seconds: toleration.toleration_seconds,
     }
 }
 

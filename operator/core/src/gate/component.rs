@@ -1,118 +1,114 @@
-//! Workloads grouped into components, each with what blocks it.
+//! Objects grouped into components, each with the most telling of what blocks it.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, btree_map::Entry},
+};
 
-use crds::{v1alpha1::ComponentStatus, verdict::truncate};
-use k8s_openapi::api::core::v1::Pod;
+use crds::verdict::truncate;
 
-use super::{NamespaceFacts, NamespaceSeen, Workload};
-use crate::cause::{self, CauseKind};
+use super::{
+    blocking::{Blocking, Severity},
+    object::{Key, KindId},
+};
 
 /// Most components that a status holds.
 const MAX_COMPONENTS: usize = 256;
 /// Longest sentence about what blocks a component, in bytes.
 const MAX_BLOCKING: usize = 1024;
 
-/// Why an object is not ready, and how telling that is.
-struct Blocking {
-    kind: CauseKind,
-    sentence: String,
+/// The labels that name a component, the one that says most first. Kubeflow's own manifests use all of them, each in other
+/// parts.
+const LABELS: [&str; 4] =
+    ["app.kubernetes.io/part-of", "application-crd-id", "kustomize.component", "app.kubernetes.io/name"];
+/// A value that names the whole, not a part.
+const WHOLE: &str = "kubeflow";
+/// Name of the component of cluster-scoped objects without a label.
+const CLUSTER: &str = "cluster";
+
+/// The component that an object's labels name.
+pub(super) fn named(kind: &KindId, labels: Option<&BTreeMap<String, String>>) -> Option<String> {
+    let labels = labels?;
+    // What kubebuilder writes where nobody fills in its template: the kind as the name.
+    let says_nothing =
+        |value: &str| value == WHOLE || value.is_empty() || value.eq_ignore_ascii_case(&kind.kind);
+    LABELS.iter().filter_map(|label| labels.get(*label)).find(|value| !says_nothing(value)).cloned()
 }
 
-impl Blocking {
-    /// What is wrong with a whole namespace of the gate.
-    fn namespace(name: &str, what: &str) -> Self {
-        Self { kind: CauseKind::CannotCreate, sentence: format!("Namespace {name}: {what}") }
-    }
-
-    /// A namespace that cannot be read. Of errors that follow each other the first is kept: they take turns, and a status
-    /// that tells each would be written with every try.
-    fn unreadable(name: &str, why: &str, known: &[ComponentStatus]) -> Self {
-        let mut blocking = Self::namespace(name, "cannot be read: ");
-        let mut said = known.iter().filter(|component| component.name == name);
-        match said.find_map(|component| component.blocking.as_ref()) {
-            Some(said) if said.starts_with(&blocking.sentence) => blocking.sentence.clone_from(said),
-            _ => blocking.sentence.push_str(why),
-        }
-        blocking
+/// The component of an object whose labels name none, or that is not there.
+pub(super) fn by_place<'a>(kind: &KindId, key: &'a Key) -> &'a str {
+    match &key.namespace {
+        Some(namespace) => namespace,
+        None if kind.is("", "Namespace") => &key.name,
+        None => CLUSTER,
     }
 }
 
-/// A component with the most telling of what blocks it.
+/// One component of what a gate looks at.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Component {
+    /// Its name.
+    pub name: String,
+    /// How many of its objects are ready.
+    pub ready: i32,
+    /// How many objects it has.
+    pub total: i32,
+    /// The most telling thing that is not ready.
+    pub blocking: Option<String>,
+}
+
+/// Counts of one component.
 #[derive(Default)]
 struct Tally {
     ready: i32,
     total: i32,
-    blocking: Option<Blocking>,
+    blocking: Option<(Severity, String)>,
 }
 
-/// All components, of which `known` was said before; those that are not ready first, the most telling cause before others, then by name.
-pub(super) fn components(namespaces: &[NamespaceFacts], known: &[ComponentStatus]) -> Vec<ComponentStatus> {
-    let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
-    let mut add = |component, blocking| count(tallies.entry(component).or_default(), blocking);
-    for facts in namespaces {
-        let name = facts.name.as_str();
-        match &facts.seen {
-            NamespaceSeen::Missing => add(name, Some(Blocking::namespace(name, "does not exist"))),
-            NamespaceSeen::Unreadable(why) => {
-                add(name, Some(Blocking::unreadable(name, why, known)));
-            }
-            NamespaceSeen::Present { workloads, .. } if workloads.is_empty() => {
-                add(name, Some(Blocking::namespace(name, "holds no Deployment, StatefulSet or DaemonSet")));
-            }
-            // One workload at zero beside others is a choice; all of them at zero are a Kubeflow that is switched off.
-            NamespaceSeen::Present { workloads, .. } if workloads.iter().all(Workload::is_idle) => {
-                add(name, Some(Blocking::namespace(name, "none of its workloads asks for a pod")));
-            }
-            NamespaceSeen::Present { workloads, pods } => {
-                for workload in workloads {
-                    add(&workload.component, blocking(workload, pods));
-                }
-            }
+/// Counts of all components.
+#[derive(Default)]
+pub(super) struct Tallies(BTreeMap<String, Tally>);
+
+impl Tallies {
+    /// Counts one more object; `object` is how it is called.
+    pub(super) fn count(
+        &mut self,
+        component: &str,
+        object: impl FnOnce() -> String,
+        blocking: Option<Blocking>,
+    ) {
+        let tally = match self.0.entry(component.to_owned()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(Tally::default()),
+        };
+        tally.total += 1;
+        let Some(Blocking { severity, sentence }) = blocking else {
+            tally.ready += 1;
+            return;
+        };
+        if tally.blocking.as_ref().is_none_or(|(known, _)| *known < severity) {
+            let sentence = truncate(&format!("{}: {sentence}", object()), MAX_BLOCKING);
+            tally.blocking = Some((severity, sentence));
         }
     }
-    let mut tallies: Vec<_> = tallies.into_iter().collect();
-    // Stable, so that equals stay in the order of their names.
-    tallies.sort_by_key(|(_, tally)| Reverse(tally.blocking.as_ref().map(|blocking| blocking.kind)));
-    tallies
-        .into_iter()
-        .map(|(name, Tally { ready, total, blocking })| ComponentStatus {
-            name: name.to_owned(),
-            ready,
-            total,
-            blocking: blocking.map(|blocking| truncate(&blocking.sentence, MAX_BLOCKING)),
-        })
-        .collect()
+
+    /// All components; those that are not ready first, the most telling cause before others, then by name.
+    pub(super) fn into_components(self) -> Vec<Component> {
+        let mut all: Vec<_> = self.0.into_iter().collect();
+        // Stable, so that equals stay in the order of their names.
+        all.sort_by_key(|(_, tally)| Reverse(tally.blocking.as_ref().map(|(severity, _)| *severity)));
+        all.into_iter()
+            .map(|(name, Tally { ready, total, blocking })| Component {
+                name,
+                ready,
+                total,
+                blocking: blocking.map(|(_, sentence)| sentence),
+            })
+            .collect()
+    }
 }
 
 /// The components that fit into a status.
-pub(super) fn shown(mut components: Vec<ComponentStatus>) -> Vec<ComponentStatus> {
-    components.truncate(MAX_COMPONENTS);
-    components
-}
-
-/// Counts one more object of a component.
-fn count(tally: &mut Tally, blocking: Option<Blocking>) {
-    tally.total += 1;
-    let Some(blocking) = blocking else {
-        tally.ready += 1;
-        return;
-    };
-    if tally.blocking.as_ref().is_none_or(|known| known.kind < blocking.kind) {
-        tally.blocking = Some(blocking);
-    }
-}
-
-/// What blocks a workload: the most telling cause that one of its pods gives, else what its own status says.
-fn blocking(workload: &Workload, pods: &[Pod]) -> Option<Blocking> {
-    let own = workload.blocked.as_ref()?;
-    let cause = pods
-        .iter()
-        .filter(|pod| workload.selects(pod.metadata.labels.as_ref()))
-        .filter_map(cause::of)
-        .max_by_key(|cause| cause.kind);
-    let (kind, why) =
-        cause.map_or_else(|| (CauseKind::Starting, own.clone()), |cause| (cause.kind, cause.sentence));
-    let sentence = format!("{} {}/{}: {why}", workload.kind, workload.namespace, workload.name);
-    Some(Blocking { kind, sentence })
+pub(super) fn shown(components: &[Component]) -> &[Component] {
+    components.get(..MAX_COMPONENTS).unwrap_or(components)
 }

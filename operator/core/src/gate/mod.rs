@@ -1,46 +1,44 @@
-//! The gate: is everything under it rolled out, and has it been for long enough?
+//! The gate: is everything under it ready, and has it been for long enough?
 //!
-//! Nothing is ever ready by emptiness: a namespace that is missing, cannot be read, or holds no workload that asks for a
-//! pod counts as one object that is not ready.
+//! [`Facts`] is what watches have read, [`Readiness`] is what that means for one [`Target`], shared by all runs that have
+//! it; what it means for a run is judged here, at a cost that no longer depends on the number of objects.
 
+mod blocking;
+mod builtin;
 mod component;
+mod custom;
+mod facts;
+mod inventory;
+mod kind;
+mod object;
+mod readiness;
+mod target;
+mod webhook;
 mod workload;
 
 use crds::v1alpha1::{ComponentStatus, ConditionType, E2ETestStatus, GateReason, KubeflowStatus, find};
 use jiff::Timestamp;
-use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
-    clock::{after, spoken, stamp_up},
+    clock::{after, spoken, stamp, stamp_up},
     validate::ValidGate,
 };
 
-pub use workload::Workload;
+pub use builtin::{ApiServiceStatus, ClaimSpec, DefinitionStatus};
+pub use component::Component;
+pub use custom::{CustomStatus, ProfileStatus};
+pub use facts::{Facts, Followed, Reading, Source, Table};
+pub use inventory::{InventoryMap, InventoryRow, Listed};
+pub use kind::Reader;
+pub use object::{Fact, Judged, Key, KindId, Meta, Object, Plain, Standing, Watched};
+pub use readiness::Readiness;
+pub use target::{Over, Pattern, Target};
+pub use webhook::{EndpointSlice, WebhookConfiguration};
+pub use workload::{BlockedPod, WorkloadSpec};
 
-/// One namespace of the gate.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NamespaceFacts {
-    /// Its name.
-    pub name: String,
-    /// What was seen of it.
-    pub seen: NamespaceSeen,
-}
-
-/// What was seen of a namespace.
-#[derive(Clone, Debug, PartialEq)]
-pub enum NamespaceSeen {
-    /// It does not exist.
-    Missing,
-    /// It or its workloads cannot be read; the API server's sentence.
-    Unreadable(String),
-    /// It exists.
-    Present {
-        /// Its workloads.
-        workloads: Vec<Workload>,
-        /// Its pods, read only where a workload is not rolled out.
-        pods: Vec<Pod>,
-    },
-}
+/// What is said while nothing is known yet.
+const UNKNOWN: &str = "Kubeflow is being looked at";
 
 /// What the gate says in this pass.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +58,7 @@ pub(crate) struct Judgement {
 /// Judges the gate. `tests_began` says that it has been open: it then never closes again, and a lapse is only recorded.
 pub(crate) fn judge(
     gate: Option<&ValidGate>,
-    seen: &[NamespaceFacts],
+    seen: Option<&Readiness>,
     status: &E2ETestStatus,
     tests_began: bool,
     now: Timestamp,
@@ -69,37 +67,66 @@ pub(crate) fn judge(
         let message = "spec.kubeflow is left out: tests start without looking at Kubeflow".to_owned();
         return Judgement { open: true, reason: GateReason::NotRequested, message, shown: None, wake: None };
     };
-    let known = status.kubeflow.as_ref().map(|kubeflow| kubeflow.components.as_slice()).unwrap_or_default();
-    let components = component::components(seen, known);
-    let (ready, total) = components
-        .iter()
-        .fold((0, 0), |(ready, total), component| (ready + component.ready, total + component.total));
-    let all_ready = total > 0 && ready == total && seen.len() == gate.namespaces.len();
+    let Some(seen) = seen else { return unknown(status, tests_began) };
+    let give_up =
+        status.start_time.as_ref().map(|start| after(start.0, gate.timeout)).filter(|_| !tests_began);
+    let all_ready = seen.is_ready();
     let ready_since = all_ready.then(|| ready_since(status).unwrap_or_else(|| stamp_up(now)));
     let stable_at = ready_since.as_ref().map(|since| after(since.0, gate.stable_for));
     let stable = stable_at.is_some_and(|at| at <= now) || (all_ready && gate.stable_for.is_zero());
-    let blocking = what_blocks(&components, total - ready);
-    let give_up = status.start_time.as_ref().map(|start| after(start.0, gate.timeout));
-    let was_open = was_open(status);
+    let closed = if was_open(status) { GateReason::Lapsed } else { GateReason::Waiting };
 
     let (open, reason, message) = if stable {
-        (true, GateReason::Ready, format!("{} ready", all(total)))
-    } else if !tests_began && give_up.is_some_and(|at| at <= now) {
-        let detail = blocking.unwrap_or_else(|| not_stable(total, gate));
+        (true, GateReason::Ready, format!("{} ready{}", all(seen.total), passed_over(seen)))
+    } else if give_up.is_some_and(|at| at <= now) {
+        let detail = what_blocks(seen).unwrap_or_else(|| not_stable(seen, gate));
         (false, GateReason::TimedOut, format!("not ready within {}: {detail}", spoken(gate.timeout)))
     } else if all_ready {
-        let reason = if was_open { GateReason::Lapsed } else { GateReason::Waiting };
-        (tests_began, reason, not_stable(total, gate))
+        (tests_began, closed, not_stable(seen, gate))
     } else {
-        let reason = if was_open { GateReason::Lapsed } else { GateReason::Waiting };
-        let detail = blocking.unwrap_or_else(|| "nothing has been seen yet".to_owned());
-        (tests_began, reason, format!("{ready} of {total} objects are ready: {detail}"))
+        let detail = what_blocks(seen).unwrap_or_else(|| "there is nothing to look at".to_owned());
+        let (ready, total) = (seen.ready, seen.total);
+        (tests_began, closed, format!("{ready} of {total} objects are ready: {detail}"))
     };
-    let wake =
-        if stable { None } else { stable_at.into_iter().chain(give_up.filter(|_| !tests_began)).min() };
-    let summary = format!("{ready}/{total}");
-    let shown = KubeflowStatus { summary, components: component::shown(components), ready_since };
-    Judgement { open, reason, message, shown: Some(shown), wake }
+    let wake = if stable { None } else { stable_at.into_iter().chain(give_up).min() };
+    Judgement { open, reason, message, shown: Some(shown(seen, status, ready_since, now)), wake }
+}
+
+/// What to say before everything has been read: what has been said before. An operator that has just started must not
+/// take back what is still true, nor give up before it has looked; that it cannot look is known within seconds.
+fn unknown(status: &E2ETestStatus, tests_began: bool) -> Judgement {
+    let said = find(&status.conditions, ConditionType::KubeflowReady);
+    let reason = said.and_then(|said| GateReason::from_name(&said.reason)).unwrap_or(GateReason::Waiting);
+    let message = said.map_or_else(|| UNKNOWN.to_owned(), |said| said.message.clone());
+    Judgement { open: tests_began, reason, message, shown: status.kubeflow.clone(), wake: None }
+}
+
+/// What the status shows.
+fn shown(
+    seen: &Readiness,
+    status: &E2ETestStatus,
+    ready_since: Option<Time>,
+    now: Timestamp,
+) -> KubeflowStatus {
+    let known = status.kubeflow.as_ref().map(|kubeflow| kubeflow.components.as_slice()).unwrap_or_default();
+    let component = |component: &Component| {
+        let before = known.iter().find(|known| known.name == component.name);
+        let is_ready = component.ready == component.total;
+        ComponentStatus {
+            name: component.name.clone(),
+            ready: component.ready,
+            total: component.total,
+            blocking: component.blocking.clone(),
+            first_ready_time: before
+                .and_then(|before| before.first_ready_time.clone())
+                .or_else(|| is_ready.then(|| stamp(now))),
+        }
+    };
+    KubeflowStatus {
+        summary: format!("{}/{}", seen.ready, seen.total),
+        components: component::shown(&seen.components).iter().map(component).collect(),
+        ready_since,
+    }
 }
 
 /// Since when everything has been ready, as an earlier pass wrote it down.
@@ -119,17 +146,28 @@ fn all(total: i32) -> String {
     if total == 1 { "the one object is".to_owned() } else { format!("all {total} objects are") }
 }
 
+/// What does not count, so that nobody takes it for ready.
+fn passed_over(seen: &Readiness) -> String {
+    let Readiness { ignored, secrets, .. } = *seen;
+    let ignored = (ignored > 0).then(|| format!("{ignored} ignored"));
+    let plural = if secrets == 1 { "Secret" } else { "Secrets" };
+    let secrets = (secrets > 0).then(|| format!("{secrets} {plural} not read"));
+    let parts: Vec<String> = ignored.into_iter().chain(secrets).collect();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+}
+
 /// The sentence about readiness that has not lasted long enough yet.
-fn not_stable(total: i32, gate: &ValidGate) -> String {
-    format!("{} ready, and must stay so for {}", all(total), spoken(gate.stable_for))
+fn not_stable(seen: &Readiness, gate: &ValidGate) -> String {
+    let passed_over = passed_over(seen);
+    format!("{} ready{passed_over}, and must stay so for {}", all(seen.total), spoken(gate.stable_for))
 }
 
 /// The most telling thing that is not ready, and how many more there are.
-fn what_blocks(components: &[ComponentStatus], not_ready: i32) -> Option<String> {
-    let first = components.iter().find_map(|component| component.blocking.clone())?;
-    Some(match not_ready {
+fn what_blocks(seen: &Readiness) -> Option<String> {
+    let first = seen.components.iter().find_map(|component| component.blocking.clone())?;
+    let said = match seen.total - seen.ready {
         ..=1 => first,
-        2 => format!("{first}; and 1 more"),
         more => format!("{first}; and {} more", more - 1),
-    })
+    };
+    Some(format!("{said}{}", passed_over(seen)))
 }

@@ -3,69 +3,83 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::apps::v1::{DaemonSet, Deployment, StatefulSet},
-    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
+    api::{
+        apps::v1::{DaemonSetStatus, DeploymentStatus, ReplicaSetStatus, StatefulSetStatus},
+        batch::v1::JobStatus,
+        core::v1::Pod,
+    },
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
 use kube::core::{Selector, SelectorExt as _};
+use serde::Deserialize;
 
-/// The label that groups objects into components.
-const PART_OF: &str = "app.kubernetes.io/part-of";
+use super::{
+    blocking::Blocking,
+    object::{Judged, Key, KindId, Object, Standing, State, Watched},
+};
+use crate::cause;
 
-/// One workload of the gate.
+/// What is read of the spec of whatever makes pods.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadSpec {
+    replicas: Option<i32>,
+    completions: Option<i32>,
+    #[serde(default)]
+    suspend: bool,
+    selector: Option<LabelSelector>,
+    update_strategy: Option<UpdateStrategy>,
+}
+
+/// How pods of an older spec are replaced.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UpdateStrategy {
+    #[serde(rename = "type")]
+    type_: Option<String>,
+    rolling_update: Option<RollingUpdate>,
+}
+
+/// How pods are replaced by themselves.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct RollingUpdate {
+    partition: Option<i32>,
+}
+
+impl UpdateStrategy {
+    /// Whether a pod is replaced only once a person has deleted it.
+    fn is_by_hand(&self) -> bool {
+        self.type_.as_deref() == Some("OnDelete")
+    }
+
+    /// How many replicas are kept as they are.
+    fn kept(&self) -> i32 {
+        self.rolling_update.as_ref().and_then(|rolling| rolling.partition).unwrap_or_default()
+    }
+}
+
+/// What is kept of a workload.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Workload {
-    /// `Deployment`, `StatefulSet` or `DaemonSet`.
-    pub kind: &'static str,
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// The component that it is part of.
-    pub component: String,
+pub(super) struct Workload {
     /// What keeps it from being rolled out, as far as its own status says.
-    pub blocked: Option<String>,
-    /// How many pods it asks for: its replicas, or the nodes on which a DaemonSet is to run.
-    desired: i32,
-    /// Which pods are its; `None` where its selector makes no sense.
+    pub(super) blocked: Option<String>,
+    /// Whether it is rolled out only because it asks for no pod.
+    pub(super) idle: bool,
+    /// Which pods are its, while one of them may say more.
     selector: Option<Selector>,
 }
 
 impl Workload {
+    /// A workload that asks for so many pods.
+    fn standing(desired: i32, blocked: Option<String>, selector: Option<&LabelSelector>) -> Standing {
+        let selector = if blocked.is_some() { selector } else { None };
+        let selector = selector.and_then(|selector| Selector::try_from(selector.clone()).ok());
+        Standing(State::Workload(Self { idle: desired <= 0 && blocked.is_none(), blocked, selector }))
+    }
+
     /// Whether a pod with these labels, in its namespace, is one of its.
-    pub(crate) fn selects(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
-        let none = BTreeMap::new();
-        self.selector
-            .as_ref()
-            .is_some_and(|selector| !selector.selects_all() && selector.matches(labels.unwrap_or(&none)))
-    }
-
-    /// Whether it is rolled out only because there is nothing to roll out.
-    pub(crate) const fn is_idle(&self) -> bool {
-        self.desired <= 0 && self.blocked.is_none()
-    }
-
-    /// What all kinds have in common.
-    fn new(
-        kind: &'static str,
-        meta: &ObjectMeta,
-        selector: &LabelSelector,
-        desired: i32,
-        blocked: Option<String>,
-    ) -> Self {
-        let namespace = meta.namespace.clone().unwrap_or_default();
-        let component =
-            meta.labels.as_ref().and_then(|labels| labels.get(PART_OF)).unwrap_or(&namespace).clone();
-        let blocked =
-            if meta.deletion_timestamp.is_some() { Some("is being deleted".into()) } else { blocked };
-        Self {
-            kind,
-            namespace,
-            name: meta.name.clone().unwrap_or_default(),
-            component,
-            blocked,
-            desired,
-            selector: Selector::try_from(selector.clone()).ok(),
-        }
+    pub(super) fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.selector.as_ref().is_some_and(|selector| !selector.selects_all() && selector.matches(labels))
     }
 }
 
@@ -97,16 +111,19 @@ impl Counts {
     }
 }
 
-/// Whether the controller has not yet looked at the newest spec.
-fn unseen(meta: &ObjectMeta, observed: Option<i64>) -> Option<String> {
-    (observed.unwrap_or_default() < meta.generation.unwrap_or_default())
-        .then(|| "its newest spec has not been observed yet".to_owned())
+/// The message of a condition that says that pods cannot be made.
+fn replica_failure<'a>(
+    mut conditions: impl Iterator<Item = (&'a str, &'a str, Option<&'a String>)>,
+) -> Option<String> {
+    let failure = conditions.find(|(type_, status, _)| *type_ == "ReplicaFailure" && *status == "True");
+    failure.and_then(|(.., message)| message.cloned())
 }
 
-impl From<&Deployment> for Workload {
-    fn from(deployment: &Deployment) -> Self {
-        let spec = deployment.spec.clone().unwrap_or_default();
-        let status = deployment.status.clone().unwrap_or_default();
+impl Judged for DeploymentStatus {
+    type Spec = WorkloadSpec;
+
+    fn blocked(_: &KindId, object: &Object<WorkloadSpec, Self>) -> Standing {
+        let (spec, status) = object.parts();
         let desired = spec.replicas.unwrap_or(1);
         let counts = Counts {
             desired,
@@ -114,45 +131,63 @@ impl From<&Deployment> for Workload {
             all: status.replicas.unwrap_or_default(),
             available: status.available_replicas.unwrap_or_default(),
         };
-        let failure = status
-            .conditions
-            .iter()
-            .flatten()
-            .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")
-            .and_then(|condition| condition.message.clone());
-        let blocked = unseen(&deployment.metadata, status.observed_generation)
-            .or_else(|| counts.missing().map(|missing| failure.unwrap_or(missing)));
-        Self::new("Deployment", &deployment.metadata, &spec.selector, desired, blocked)
+        let conditions = status.conditions.iter().flatten();
+        let failure = replica_failure(
+            conditions.map(|condition| (&*condition.type_, &*condition.status, condition.message.as_ref())),
+        );
+        let blocked = object.metadata.unseen(status.observed_generation);
+        let blocked = blocked.or_else(|| counts.missing().map(|missing| failure.unwrap_or(missing)));
+        Workload::standing(desired, blocked, spec.selector.as_ref())
     }
 }
 
-impl From<&StatefulSet> for Workload {
-    fn from(set: &StatefulSet) -> Self {
-        let spec = set.spec.clone().unwrap_or_default();
-        let status = set.status.clone().unwrap_or_default();
+impl Judged for ReplicaSetStatus {
+    type Spec = WorkloadSpec;
+
+    fn blocked(_: &KindId, object: &Object<WorkloadSpec, Self>) -> Standing {
+        let (spec, status) = object.parts();
+        let desired = spec.replicas.unwrap_or(1);
+        let all = status.replicas;
+        let counts =
+            Counts { desired, updated: all, all, available: status.available_replicas.unwrap_or_default() };
+        let conditions = status.conditions.iter().flatten();
+        let failure = replica_failure(
+            conditions.map(|condition| (&*condition.type_, &*condition.status, condition.message.as_ref())),
+        );
+        let blocked = object.metadata.unseen(status.observed_generation);
+        let blocked = blocked.or_else(|| counts.missing().map(|missing| failure.unwrap_or(missing)));
+        Workload::standing(desired, blocked, spec.selector.as_ref())
+    }
+}
+
+impl Judged for StatefulSetStatus {
+    type Spec = WorkloadSpec;
+
+    fn blocked(_: &KindId, object: &Object<WorkloadSpec, Self>) -> Standing {
+        let (spec, status) = object.parts();
         let desired = spec.replicas.unwrap_or(1);
         let strategy = spec.update_strategy.unwrap_or_default();
-        let by_hand = strategy.type_.as_deref() == Some("OnDelete");
-        let kept_old = strategy.rolling_update.and_then(|rolling| rolling.partition).unwrap_or_default();
+        let (by_hand, kept) = (strategy.is_by_hand(), strategy.kept());
         let updated = status.updated_replicas.unwrap_or_default();
         // Replicas below the partition stay as they are, and with OnDelete all do until a person deletes them.
-        let staged = by_hand || kept_old > 0;
+        let staged = by_hand || kept > 0;
         let counts = Counts {
             desired,
-            updated: if by_hand { desired } else { updated.saturating_add(kept_old).min(desired) },
+            updated: if by_hand { desired } else { updated.saturating_add(kept).min(desired) },
             all: if staged { 0 } else { status.replicas },
             available: status.available_replicas.unwrap_or_default(),
         };
-        let blocked = unseen(&set.metadata, status.observed_generation).or_else(|| counts.missing());
-        Self::new("StatefulSet", &set.metadata, &spec.selector, desired, blocked)
+        let blocked = object.metadata.unseen(status.observed_generation).or_else(|| counts.missing());
+        Workload::standing(desired, blocked, spec.selector.as_ref())
     }
 }
 
-impl From<&DaemonSet> for Workload {
-    fn from(set: &DaemonSet) -> Self {
-        let spec = set.spec.clone().unwrap_or_default();
-        let status = set.status.clone().unwrap_or_default();
-        let by_hand = spec.update_strategy.unwrap_or_default().type_.as_deref() == Some("OnDelete");
+impl Judged for DaemonSetStatus {
+    type Spec = WorkloadSpec;
+
+    fn blocked(_: &KindId, object: &Object<WorkloadSpec, Self>) -> Standing {
+        let (spec, status) = object.parts();
+        let by_hand = spec.update_strategy.unwrap_or_default().is_by_hand();
         let desired = status.desired_number_scheduled;
         let counts = Counts {
             desired,
@@ -160,7 +195,64 @@ impl From<&DaemonSet> for Workload {
             all: 0,
             available: status.number_available.unwrap_or_default(),
         };
-        let blocked = unseen(&set.metadata, status.observed_generation).or_else(|| counts.missing());
-        Self::new("DaemonSet", &set.metadata, &spec.selector, desired, blocked)
+        let blocked = object.metadata.unseen(status.observed_generation).or_else(|| counts.missing());
+        Workload::standing(desired, blocked, spec.selector.as_ref())
+    }
+}
+
+impl Judged for JobStatus {
+    type Spec = WorkloadSpec;
+
+    fn blocked(_: &KindId, object: &Object<WorkloadSpec, Self>) -> Standing {
+        let (spec, status) = object.parts();
+        let is = |type_: &str| {
+            let mut all = status.conditions.iter().flatten();
+            all.find(|condition| condition.type_ == type_ && condition.status == "True")
+        };
+        let blocked = if is("Complete").is_some() {
+            None
+        } else if let Some(failed) = is("Failed") {
+            let reason = failed.reason.as_deref().unwrap_or("Failed");
+            Some(cause::sentence(reason, failed.message.as_deref().unwrap_or_default()))
+        } else if spec.suspend {
+            Some("is suspended".to_owned())
+        } else {
+            let (done, wanted) = (status.succeeded.unwrap_or_default(), spec.completions.unwrap_or(1));
+            Some(format!("{done} of {wanted} pods have completed"))
+        };
+        Workload::standing(1, blocked, spec.selector.as_ref())
+    }
+}
+
+/// A pod that something keeps from being ready.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BlockedPod {
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) why: Blocking,
+}
+
+/// Pods are kept only while they have a cause to tell.
+impl Watched for Pod {
+    type Row = BlockedPod;
+
+    fn key(&self) -> Key {
+        let name = self.metadata.name.clone().unwrap_or_default();
+        Key { namespace: self.metadata.namespace.clone(), name }
+    }
+
+    fn version(&self) -> Option<&str> {
+        self.metadata.resource_version.as_deref()
+    }
+
+    fn row(&self, _: &KindId) -> Option<BlockedPod> {
+        let why = cause::of(self)?.into();
+        Some(BlockedPod { labels: self.metadata.labels.clone().unwrap_or_default(), why })
+    }
+}
+
+impl<Spec: Clone + Default, Status: Clone + Default> Object<Spec, Status> {
+    /// Spec and status; what is missing is empty.
+    pub(super) fn parts(&self) -> (Spec, Status) {
+        (self.spec.clone().unwrap_or_default(), self.status.clone().unwrap_or_default())
     }
 }

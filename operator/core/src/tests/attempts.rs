@@ -308,6 +308,16 @@ fn of_several_pods_only_the_first_counts() {
 
 /// A run with pipelineAccess, its PodDefault at version 7, and a pod with this metadata, volume and container.
 fn with_access(annotations: &str, account: &str, volume: bool) -> (Option<TestReason>, String, Vec<String>) {
+    with_access_in("{app.kubernetes.io/part-of: kubeflow-profile}", annotations, account, volume)
+}
+
+/// The same in a namespace with these labels.
+fn with_access_in(
+    labels: &str,
+    annotations: &str,
+    account: &str,
+    volume: bool,
+) -> (Option<TestReason>, String, Vec<String>) {
     let spec = "tests:\n- {name: a, image: i, pipelineAccess: true, script: {source: {inline: x}}}";
     let mut test = started(run(spec));
     let mut pod = pod("a", RUNNING);
@@ -322,7 +332,7 @@ fn with_access(annotations: &str, account: &str, volume: bool) -> (Option<TestRe
     }
     let mut facts = seen("a", Some(job("a", "{}")), vec![pod]);
     facts.pod_default = PodDefaultFacts::Present { resource_version: "7".into() };
-    facts.target_labels = Some([].into());
+    facts.target_labels = Some(yaml(labels));
     let plan = pass(&mut test, &facts, 5);
     (first(&test).reason, first(&test).message.clone().unwrap_or_default(), verbs(&plan))
 }
@@ -337,7 +347,7 @@ fn an_injected_pod_default_is_proven_or_the_test_ends() {
             "{}".to_owned(),
             "default-editor",
             true,
-            "was not injected: namespace profile lacks the label app.kubernetes.io/part-of=kubeflow-profile",
+            "was not injected: is the admission webhook of PodDefaults installed",
         ),
         (format!("{{{ours}: '6'}}"), "default-editor", true, "(6 instead of 7)"),
         (right.clone(), "admin", true, "service account from default-editor to admin"),
@@ -348,6 +358,12 @@ fn an_injected_pod_default_is_proven_or_the_test_ends() {
         assert_eq!(reason, Some(TestReason::PodDefaultNotInjected), "{message}");
         assert!(message.contains(expected), "{message}");
         assert_eq!(effects, ["a: patch Pod"], "it is stopped");
+    }
+    let sign = "lacks the label app.kubernetes.io/part-of=kubeflow-profile";
+    for annotations in ["{}".to_owned(), format!("{{{ours}: '7'}}")] {
+        let (reason, message, _) = with_access_in("{}", &annotations, "default-editor", true);
+        assert_eq!(reason, Some(TestReason::PodDefaultNotInjected), "{message}");
+        assert!(message.contains(sign), "{message}");
     }
 }
 
@@ -363,7 +379,7 @@ fn without_pod_defaults_no_job_is_made() {
 #[test]
 fn events_are_read_only_where_they_say_more() {
     let wants = |job: Option<Job>, pods: Vec<Pod>| {
-        let facts = crate::AttemptFacts { job, pods, warnings: Vec::new() };
+        let facts = crate::AttemptFacts { job, pods, ..crate::AttemptFacts::default() };
         crate::wants_warnings_of(&facts).and_then(|reference| reference.kind)
     };
     assert_eq!(wants(None, Vec::new()), None);

@@ -117,6 +117,64 @@ fn variables_are_taken_literally_and_the_tests_own_win() {
     assert_eq!(value("POD_NAME"), None, "it comes from the pod itself");
 }
 
+/// The words that the runner of the first test is started with.
+fn arguments(spec: &str) -> String {
+    let job = job_of(spec);
+    let words = job["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap().clone();
+    words.iter().map(|word| word.as_str().unwrap()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn each_kind_of_test_is_told_what_it_needs() {
+    let notebook = "tests:\n- {name: n, image: i, receipt: Required, requirements: ['kfp==2.17.0'], \
+                    notebook: {source: {inline: x}, parameters: {steps: '3', price: '$(HOME)'}}}";
+    assert_eq!(
+        arguments(notebook),
+        "notebook --source /kfe2e-source/notebook.ipynb --results /kfe2e/results --timeout 1200 --receipt required \
+         --requirement kfp==2.17.0 --parameter price=$$(HOME) --parameter steps=3"
+    );
+    let job = "tests:\n- {name: j, image: i, job: {command: [/bin/test, -f], args: [$(E2E_RUN)]}}";
+    assert_eq!(arguments(job), "program --results /kfe2e/results --timeout 1200 -- /bin/test -f $$(E2E_RUN)");
+    let pod = job_of(job)["spec"]["template"]["spec"].clone();
+    let volumes: Vec<&Value> =
+        pod["volumes"].as_array().unwrap().iter().map(|volume| &volume["name"]).collect();
+    assert_eq!(volumes, ["run"], "a program has no source");
+    assert_eq!(effects(job).len(), 1, "and so no ConfigMap");
+}
+
+#[test]
+fn a_token_for_the_kubernetes_api_is_in_the_tests_container_only() {
+    let spec = "tests:\n- {name: a, image: i, kubernetesAccess: true, script: {source: {inline: x}}}";
+    let pod = job_of(spec)["spec"]["template"]["spec"].clone();
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    let has_mount = |container: &Value| {
+        container["volumeMounts"].as_array().unwrap().iter().any(|mount| mount["name"] == "kubernetes-access")
+    };
+    assert!(has_mount(&pod["containers"][0]));
+    assert!(pod["initContainers"].as_array().unwrap().iter().all(|container| !has_mount(container)));
+    let volumes = pod["volumes"].as_array().unwrap();
+    let token = volumes.iter().find(|volume| volume["name"] == "kubernetes-access").unwrap();
+    let token = &token["projected"]["sources"][0]["serviceAccountToken"];
+    assert_eq!(
+        token,
+        &json!({ "path": "token", "expirationSeconds": 3607 }),
+        "its audience is the API server's"
+    );
+    assert!(job_of(SCRIPT)["spec"]["template"]["spec"]["volumes"].as_array().unwrap().len() == 2);
+}
+
+#[test]
+fn a_test_can_choose_its_node_and_ask_for_baseline() {
+    let spec = "tests:\n- {name: a, image: i, podSecurity: baseline, nodeSelector: {pool: gpu}, \
+                tolerations: [{key: gpu, operator: Exists, effect: NoSchedule}], script: {source: {inline: x}}}";
+    let pod = job_of(spec)["spec"]["template"]["spec"].clone();
+    assert_eq!(pod["nodeSelector"], json!({ "pool": "gpu" }));
+    assert_eq!(pod["tolerations"], json!([{ "key": "gpu", "operator": "Exists", "effect": "NoSchedule" }]));
+    assert_eq!(pod["containers"][0]["securityContext"], json!({}));
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "nobody is root at any level");
+    assert_eq!(pod["initContainers"][0]["securityContext"]["capabilities"], json!({ "drop": ["ALL"] }));
+}
+
 #[test]
 fn a_run_with_pipeline_access_has_a_pod_default_of_its_own() {
     let spec = "tests:\n- {name: a, image: i, pipelineAccess: true, script: {source: {inline: x}}}";

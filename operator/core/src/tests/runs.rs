@@ -2,8 +2,14 @@
 
 use crds::v1alpha1::{ConditionType, E2ETestStatus, RunReason, TestReason, TestState, TestStatus};
 
+use std::time::Duration;
+
 use super::support::*;
-use crate::{Acted, Observed, Outcome, Requeue, Wanted, decide, verdict};
+use crate::{
+    Acted, Observed, Outcome, Requeue, Wanted, decide,
+    ending::{Cause, RunsEnd},
+    verdict,
+};
 
 #[test]
 fn an_attempt_is_written_down_before_its_job_is_asked_for() {
@@ -142,9 +148,12 @@ fn tests_that_ended_in_time_decide_even_if_nobody_looked_until_later() {
 #[test]
 fn an_invalid_spec_is_a_verdict_that_names_the_field() {
     let table = [
-        ("tests:\n- {name: a, image: i}", "spec.tests[0]: give exactly one of notebook and script"),
+        ("tests:\n- {name: a, image: i}", "spec.tests[0]: give exactly one of notebook, script and job"),
         ("tests:\n- {name: A, image: i, script: {source: {inline: x}}}", "spec.tests[0].name: "),
-        ("tests:\n- {name: a, image: ' ', script: {source: {inline: x}}}", "spec.tests[0].image: is empty"),
+        (
+            "tests:\n- {name: a, image: ' ', script: {source: {inline: x}}}",
+            "spec.tests[0].image: \" \" is no name",
+        ),
         (
             "tests:\n- {name: a, image: i, script: {source: {}}}",
             "spec.tests[0].script.source: give exactly one of",
@@ -169,7 +178,7 @@ fn an_invalid_spec_is_a_verdict_that_names_the_field() {
         ),
         (
             "kubeflow: {namespaces: []}\ntests:\n- {name: a, image: i, script: {source: {inline: x}}}",
-            "spec.kubeflow.namespaces: ",
+            "spec.kubeflow: give exactly one of",
         ),
         (
             "tests:\n- {name: a, image: i, script: {source: {inline: x}}}\n- {name: a, image: i, script: {source: {inline: x}}}",
@@ -270,7 +279,7 @@ fn an_end_that_depends_on_a_failed_write_is_put_off() {
 fn the_first_of_the_verdicts_in_order_is_the_runs() {
     let entry = |reason: Option<TestReason>| TestStatus {
         name: "t".into(),
-        state: crate::attempt_state(reason),
+        state: reason.map_or(TestState::Passed, crate::attempt_state),
         reason,
         completion_time: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(1))),
         ..TestStatus::default()
@@ -284,10 +293,14 @@ fn the_first_of_the_verdicts_in_order_is_the_runs() {
     for (reasons, expected) in table {
         let tests = reasons.iter().copied().map(entry).collect();
         let status = E2ETestStatus { tests, ..E2ETestStatus::default() };
-        assert_eq!(verdict::of(&status, at(10)).0, expected, "{reasons:?}");
-        assert_eq!(verdict::of(&status, at(1)).0, RunReason::TimedOut, "{reasons:?}");
+        let end = |seconds, cause| RunsEnd { at: at(seconds), cause };
+        let timeout = Cause::Timeout(Duration::from_secs(9));
+        assert_eq!(verdict::of(&status, &end(10, timeout)).0, expected, "{reasons:?}");
+        assert_eq!(verdict::of(&status, &end(1, timeout)).0, RunReason::TimedOut, "{reasons:?}");
+        assert_eq!(verdict::of(&status, &end(9, Cause::Cancelled)).0, RunReason::Cancelled, "{reasons:?}");
     }
-    let nothing = verdict::of(&E2ETestStatus::default(), at(10)).0;
+    let end = RunsEnd { at: at(10), cause: Cause::Timeout(Duration::from_secs(9)) };
+    let nothing = verdict::of(&E2ETestStatus::default(), &end).0;
     assert_ne!(nothing, RunReason::TestsPassed, "no tests are no pass");
 }
 

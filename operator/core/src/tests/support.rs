@@ -122,7 +122,7 @@ pub(super) fn passed_message() -> String {
 
 /// What is seen of one test's Job and pods.
 pub(super) fn seen(test: &str, job: Option<Job>, pods: Vec<Pod>) -> Observed {
-    let facts = AttemptFacts { job, pods, warnings: Vec::new() };
+    let facts = AttemptFacts { job, pods, ..AttemptFacts::default() };
     Observed { attempts: [(test.to_owned(), facts)].into(), ..Observed::default() }
 }
 

@@ -1,18 +1,26 @@
 //! A small world in memory: an API server, the Job controller, a kubelet and a clock, each advanced by hand.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crds::{
-    names::{kubeflow::PODDEFAULT_ANNOTATION_PREFIX, label},
+    names::{
+        annotation,
+        kubeflow::{PODDEFAULT_ANNOTATION_PREFIX, PROFILE_NAMESPACE_LABEL, PROFILE_NAMESPACE_VALUE},
+        label,
+    },
     v1alpha1::{E2ETest, E2ETestStatus, JobReference, TestReason},
     verdict::Verdict,
 };
-use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job, core::v1::Pod};
+use k8s_openapi::{
+    api::{batch::v1::Job, core::v1::Pod},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 
 use super::support::{at, passed_message, settings, time, yaml};
 use crate::{
     Acted, AttemptFacts, Effect, Observed, Outcome, Plan, Wanted, decide,
-    gate::{NamespaceFacts, NamespaceSeen, Workload},
+    effect::Target,
+    gate::{Component, Readiness},
     is_finished, names,
     observed::PodDefaultFacts,
 };
@@ -49,17 +57,14 @@ pub(super) struct World {
     pub(super) writes: usize,
     pod_default: Option<u64>,
     next_uid: u64,
-    /// The gate's one workload, not ready and ready.
-    workloads: [Workload; 2],
 }
 
-/// A Deployment of one replica, of which so many are available.
-fn workload(available: i32) -> Workload {
-    let deployment: Deployment = yaml(&format!(
-        "{{metadata: {{name: web, namespace: kf, generation: 1}}, spec: {{selector: {{}}, template: {{}}}}, \
-         status: {{observedGeneration: 1, replicas: 1, updatedReplicas: 1, availableReplicas: {available}}}}}"
-    ));
-    Workload::from(&deployment)
+/// A gate over one object.
+fn gate(is_ready: bool) -> Readiness {
+    let ready = i32::from(is_ready);
+    let blocking = (!is_ready).then(|| "Deployment kf/web: 0 of 1 replicas are available".to_owned());
+    let component = Component { name: "kf".into(), ready, total: 1, blocking };
+    Readiness { components: vec![component], ready, total: 1, ..Readiness::default() }
 }
 
 impl World {
@@ -76,7 +81,6 @@ impl World {
             writes: 0,
             pod_default: None,
             next_uid: 0,
-            workloads: [0, 1].map(workload),
         }
     }
 
@@ -138,25 +142,25 @@ impl World {
     /// What is read for a pass: the same as the shell reads.
     fn observe(&self) -> Observed {
         let Some(wanted) = Wanted::of(&self.test) else { return Observed::default() };
-        let workload = if self.ready { &self.workloads[1] } else { &self.workloads[0] };
-        let present = NamespaceSeen::Present { workloads: vec![workload.clone()], pods: Vec::new() };
         let facts = |test: &str, job: &str| AttemptFacts {
             job: self.jobs.get(job).cloned(),
             pods: self.pods.values().filter(|pod| label_of(pod, label::TEST) == test).cloned().collect(),
-            warnings: Vec::new(),
+            ..AttemptFacts::default()
         };
         Observed {
-            gate: wanted
-                .gate
-                .iter()
-                .map(|name| NamespaceFacts { name: name.clone(), seen: present.clone() })
-                .collect(),
-            target_labels: Some(BTreeMap::new()),
+            gate: wanted.gate.map(|_| Arc::new(gate(self.ready))),
+            target_labels: Some(
+                [(PROFILE_NAMESPACE_LABEL.to_owned(), PROFILE_NAMESPACE_VALUE.to_owned())].into(),
+            ),
             pod_default: self.pod_default.map_or(PodDefaultFacts::Absent, |version| {
                 PodDefaultFacts::Present { resource_version: version.to_string() }
             }),
-            attempts: wanted.attempts.iter().map(|(test, job)| (test.clone(), facts(test, job))).collect(),
-            unreadable: None,
+            attempts: wanted
+                .attempts
+                .iter()
+                .map(|wanted| (wanted.test.clone(), facts(&wanted.test, &wanted.job)))
+                .collect(),
+            ..Observed::default()
         }
     }
 
@@ -171,12 +175,14 @@ impl World {
             Effect::StopPod(target) => {
                 for pod in self.pods.values_mut().filter(|pod| pod.metadata.uid.as_ref() == Some(&target.uid))
                 {
+                    note(&mut pod.metadata, target);
                     pod.spec.as_mut().unwrap().active_deadline_seconds = Some(1);
                 }
             }
             Effect::SuspendJob(target) => {
                 let job = self.jobs.values_mut().find(|job| job.metadata.uid.as_ref() == Some(&target.uid));
                 if let Some(job) = job {
+                    note(&mut job.metadata, target);
                     job.spec.as_mut().unwrap().suspend = Some(true);
                     self.pods.retain(|_, pod| owner_of(pod) != target.uid);
                 }
@@ -245,13 +251,14 @@ impl World {
         let now = self.now;
         for pod in self.pods.values_mut() {
             let test = label_of(pod, label::TEST);
+            let attempt = label_of(pod, label::ATTEMPT);
             let spec = pod.spec.as_mut().unwrap();
             let told_to_end = spec.active_deadline_seconds == Some(1);
             let next = match (pod.status.as_ref().and_then(|status| status.phase.as_deref()), told_to_end) {
                 (Some("Succeeded" | "Failed"), _) => continue,
                 (Some("Running"), true) => over("Failed", 143, "", "reason: DeadlineExceeded, ", now),
                 (Some("Running"), false) if test == "hangs" => continue,
-                (Some("Running"), false) => end(&test, now),
+                (Some("Running"), false) => end(&test, &attempt, now),
                 (Some(_), true) => "{phase: Failed, reason: DeadlineExceeded}".to_owned(),
                 (Some(_), false) => super::support::RUNNING.to_owned(),
                 (None, _) => {
@@ -299,6 +306,12 @@ impl World {
     }
 }
 
+/// Writes down on an object why it is ended.
+fn note(meta: &mut ObjectMeta, target: &Target) {
+    let because = target.because.clone().map(|because| (annotation::ENDED.to_owned(), because));
+    meta.annotations.get_or_insert_default().extend(because);
+}
+
 /// The webhook's work on a new pod, for those that ask for it.
 fn injected(mut pod: Pod, pod_default: Option<u64>) -> Pod {
     if let Some(version) = pod_default.filter(|_| label_of(&pod, label::PIPELINE_ACCESS) == "true") {
@@ -317,8 +330,9 @@ fn injected(mut pod: Pod, pod_default: Option<u64>) -> Pod {
 }
 
 /// How the pod of a test of that name ends by itself.
-fn end(test: &str, now: i64) -> String {
+fn end(test: &str, attempt: &str, now: i64) -> String {
     match test {
+        "shaky" if attempt == "1" => over("Failed", 3, "", "", now),
         "fails" => {
             let verdict = Verdict::failed(TestReason::CellFailed, "cell 1: boom", None);
             over("Failed", 1, &verdict.to_termination_message().unwrap(), "", now)

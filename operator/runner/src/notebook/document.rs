@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize as _;
 use serde_json::{Map, Value, json};
 
+use super::parameters;
 use crate::kernel::spec::Wanted;
 
 /// A cell with this tag may raise.
@@ -52,6 +53,9 @@ pub enum DocumentError {
     /// A format that is not supported.
     #[error("it has notebook format {0}, supported are 3 and 4: open and save it with a current Jupyter")]
     Version(i64),
+    /// A language in which nobody knows how to assign.
+    #[error("it is written in {0}, and only those in Python do")]
+    Language(String),
     /// Format 3 that cannot be upgraded.
     #[error("it has notebook format 3 and cannot be upgraded: {0}")]
     Upgrade(String),
@@ -99,6 +103,30 @@ impl Document {
             found.filter(|text| !text.is_empty()).map(str::to_owned)
         };
         Wanted { name: text("/metadata/kernelspec/name"), language: text("/metadata/language_info/name") }
+    }
+
+    /// Assigns values to parameters, in a cell after the one that is tagged `parameters`, or before all others. A cell that
+    /// an earlier run left in the file is replaced.
+    pub fn parameterize(&mut self, parameters: &[(String, String)]) -> Result<(), DocumentError> {
+        let language = ["/metadata/kernelspec/language", "/metadata/language_info/name"]
+            .iter()
+            .find_map(|pointer| self.notebook.pointer(pointer).and_then(Value::as_str))
+            .filter(|language| !language.is_empty() && !language.eq_ignore_ascii_case("python"));
+        if let Some(language) = language {
+            return Err(DocumentError::Language(language.to_owned()));
+        }
+        let mut cell = parameters::cell(parameters);
+        if self.notebook["nbformat_minor"].as_i64().is_none_or(|minor| minor < 5)
+            && let Some(fields) = cell.as_object_mut()
+        {
+            fields.remove("id");
+        }
+        let cells = self.notebook.get_mut("cells").and_then(Value::as_array_mut);
+        let cells = cells.ok_or_else(|| DocumentError::Shape("it has no list of cells".into()))?;
+        cells.retain(|cell| !has_tag(cell, parameters::INJECTED));
+        let own = cells.iter().position(|cell| has_tag(cell, parameters::PARAMETERS));
+        cells.insert(own.map_or(0, |own| own + 1), cell);
+        Ok(())
     }
 
     /// Notes the language that the kernel speaks, as it says itself.
@@ -237,6 +265,37 @@ mod tests {
             seen,
             [(1, 1, "a = 1\na", false, false), (3, 2, "b", true, false), (4, 3, "c", false, true)]
         );
+    }
+
+    #[test]
+    fn parameters_are_assigned_after_the_notebooks_own() {
+        let given = [("steps".to_owned(), "3".to_owned())];
+        let cell = |source: &str, tags: Value| json!({"cell_type": "code", "source": source, "metadata": {"tags": tags}, "outputs": []});
+        let sources = |cells: Value| {
+            let mut document = document(&cells);
+            document.parameterize(&given).unwrap();
+            document.code_cells().into_iter().map(|cell| cell.source).collect::<Vec<_>>()
+        };
+        let ours = "# Parameters of the test\nsteps = 3";
+        assert_eq!(
+            sources(json!([
+                cell("a", json!([])),
+                cell("steps = 1", json!(["parameters"])),
+                cell("b", json!([]))
+            ])),
+            ["a", "steps = 1", ours, "b"]
+        );
+        assert_eq!(sources(json!([cell("a", json!([]))])), [ours, "a"]);
+        let left = cell("steps = 2", json!(["injected-parameters"]));
+        assert_eq!(sources(json!([left, cell("a", json!([]))])), [ours, "a"]);
+    }
+
+    #[test]
+    fn parameters_are_for_python_only() {
+        let text =
+            json!({"nbformat": 4, "cells": [], "metadata": {"language_info": {"name": "R"}}}).to_string();
+        let refusal = Document::parse(text.as_bytes()).unwrap().parameterize(&[]).unwrap_err();
+        assert_eq!(refusal.to_string(), "it is written in R, and only those in Python do");
     }
 
     #[test]

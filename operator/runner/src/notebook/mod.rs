@@ -3,6 +3,7 @@
 pub mod document;
 pub mod execute;
 pub mod outputs;
+pub mod parameters;
 pub mod session;
 pub mod verdict;
 

@@ -1,12 +1,14 @@
 //! Drives a notebook from its file to its verdict.
 
 use std::{
-    env, fs, io,
+    env,
+    ffi::OsString,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use crds::{names::pod, verdict::Verdict};
+use crds::{names::pod, progress::Progress, verdict::Verdict};
 use jupyter_protocol::JupyterMessage;
 use tokio::time::{sleep, timeout};
 
@@ -28,6 +30,8 @@ use crate::{
         spec::{self, Kernel},
     },
     oom,
+    progress::Teller,
+    requirements,
     stop::{Stop, Stopper},
     whole_file,
     workplace::{self, Workplace},
@@ -52,17 +56,17 @@ const SHUTDOWN_TAKES: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// What goes wrong with the runner itself.
-pub async fn run(run: &Run) -> Result<Verdict, io::Error> {
+pub async fn run(run: &Run, source: &Path, parameters: &[(String, String)]) -> Result<Verdict, io::Error> {
     let mut stopper = Stopper::new(run.timeout)?;
-    let workplace = workplace::prepare(&run.results)?;
-    let mut document = match read(run) {
+    let workplace = workplace::prepare(run)?;
+    let mut document = match read(source, parameters) {
         Ok(document) => document,
         Err(why) => return Ok(verdict(&End::NotRunnable(why), 0, 0)),
     };
     let cells = document.code_cells();
     let total = i32::try_from(cells.len()).unwrap_or(i32::MAX);
     if cells.iter().all(|cell| cell.skipped) {
-        let why = format!("{}: no code cell to execute, so nothing was tested", run.source.display());
+        let why = format!("{}: no code cell to execute, so nothing was tested", source.display());
         return Ok(verdict(&End::NotRunnable(why), 0, total));
     }
     cells.iter().filter(|cell| !cell.skipped).for_each(|cell| document.clear(cell.index));
@@ -72,20 +76,26 @@ pub async fn run(run: &Run) -> Result<Verdict, io::Error> {
         echo: Echo::new(Console::stdout()),
         displays: Displays::default(),
         children: Children::new()?,
+        progress: Teller::beside(&run.results),
         passed: 0,
         total,
     };
     notebook.save();
-    let end = notebook.execute(&cells, &workplace, &mut stopper).await;
+    let end = notebook.execute(run, &cells, &workplace, &mut stopper).await?;
     notebook.save();
     Ok(verdict(&end, notebook.passed, total))
 }
 
-/// Reads the notebook's file.
-fn read(run: &Run) -> Result<Document, String> {
-    let place = run.source.display();
-    let bytes = fs::read(&run.source).map_err(|error| format!("{place} cannot be read: {error}"))?;
-    Document::parse(&bytes).map_err(|error| format!("{place} cannot be run as a notebook: {error}"))
+/// Reads the notebook's file, and gives it its parameters.
+fn read(source: &Path, parameters: &[(String, String)]) -> Result<Document, String> {
+    let place = source.display();
+    let bytes = fs::read(source).map_err(|error| format!("{place} cannot be read: {error}"))?;
+    let mut document =
+        Document::parse(&bytes).map_err(|error| format!("{place} cannot be run as a notebook: {error}"))?;
+    if !parameters.is_empty() {
+        document.parameterize(parameters).map_err(|error| format!("{place} takes no parameters: {error}"))?;
+    }
+    Ok(document)
 }
 
 /// A notebook under way.
@@ -95,6 +105,7 @@ struct Notebook {
     echo: Echo,
     displays: Displays,
     children: Children,
+    progress: Teller,
     passed: i32,
     total: i32,
 }
@@ -118,15 +129,27 @@ enum Waited {
 
 impl Notebook {
     /// Starts the kernel, executes the cells, ends the kernel and all that it started.
-    async fn execute(&mut self, cells: &[CodeCell], workplace: &Workplace, stopper: &mut Stopper) -> End {
+    async fn execute(
+        &mut self,
+        run: &Run,
+        cells: &[CodeCell],
+        workplace: &Workplace,
+        stopper: &mut Stopper,
+    ) -> io::Result<End> {
         let folders = search::folders(|name| env::var_os(name));
         let kernel = match spec::find(&self.document.kernel(), &folders) {
             Ok(kernel) => kernel,
-            Err(error) => return End::NoKernel(error.to_string()),
+            Err(error) => return Ok(End::NoKernel(error.to_string())),
         };
+        let program = kernel.command(Path::new(""), Path::exists).first().map(OsString::from);
+        let refused =
+            requirements::install(run, program.as_deref(), workplace, &mut self.children, stopper).await?;
+        if let Some(verdict) = refused {
+            return Ok(End::NoRequirements(verdict));
+        }
         let mut ready = match self.start(&kernel, workplace, stopper).await {
             Ok(ready) => ready,
-            Err(end) => return end,
+            Err(end) => return Ok(end),
         };
         let mut end = End::Finished;
         for cell in cells {
@@ -146,7 +169,7 @@ impl Notebook {
             .await;
         }
         self.children.end_all(ready.process.pid()).await;
-        end
+        Ok(end)
     }
 
     /// Starts the kernel and connects to it.
@@ -162,7 +185,7 @@ impl Notebook {
         variables.extend(
             workplace::variables(workplace)
                 .into_iter()
-                .map(|(name, path)| (name.into(), path.display().to_string())),
+                .map(|(name, value)| (name.into(), value.to_string_lossy().into_owned())),
         );
         let kills = oom::kills();
         for attempt in 1..=STARTS {
@@ -213,6 +236,7 @@ impl Notebook {
         if cell.skipped {
             return None;
         }
+        self.progress.tell(&Progress::of(self.passed, self.total, Some(cell.number)));
         ready.process.forget_output();
         let kills = oom::kills();
         let request = Client::execute_request(&cell.source, cell.may_raise);

@@ -22,6 +22,8 @@ pub enum End {
     Finished,
     /// There is nothing to execute, or nothing that is a notebook.
     NotRunnable(String),
+    /// What the test asks for cannot be installed.
+    NoRequirements(Verdict),
     /// The kernel is missing, cannot be started or be talked to.
     NoKernel(String),
     /// A cell raised.
@@ -50,6 +52,7 @@ pub fn verdict(end: &End, passed: i32, total: i32) -> Verdict {
     match end {
         End::Finished => Verdict::passed(count(0)),
         End::NotRunnable(why) => Verdict::failed(TestReason::NonZeroExit, why, None),
+        End::NoRequirements(found) => Verdict { cells: count(0), ..found.clone() },
         End::NoKernel(why) => Verdict::failed(TestReason::KernelDied, why, count(0)),
         End::Raised(cell, raised) => {
             let value = truncate(&one_line(&raised.value), VALUE_BYTES);

@@ -16,9 +16,6 @@ use crate::{
     whole_file::unfinished,
 };
 
-/// File of the output, below the results.
-const LOG_FILE: &str = "output.log";
-
 /// Bytes of the beginning of the output that the file keeps, and as many of its end.
 const KEPT_HALF: usize = 512 * 1024;
 
@@ -46,9 +43,8 @@ pub struct Output {
 }
 
 impl Output {
-    /// Reads from these pipes.
-    pub fn new(out: OwnedFd, err: OwnedFd, results: &Path) -> io::Result<Self> {
-        let log_file = results.join(LOG_FILE);
+    /// Reads from these pipes, and keeps what comes in this file.
+    pub fn new(out: OwnedFd, err: OwnedFd, log_file: &Path) -> io::Result<Self> {
         let stream = |pipe: OwnedFd, console| -> io::Result<Stream> {
             let pipe = Some(pipe::Receiver::from_owned_fd(pipe)?);
             Ok(Stream {
@@ -61,8 +57,8 @@ impl Output {
         Ok(Self {
             out: stream(out, Console::stdout())?,
             err: stream(err, Console::stderr())?,
-            log: HeadAndTail::new(File::create(unfinished(&log_file))?, KEPT_HALF),
-            log_file,
+            log: HeadAndTail::new(File::create(unfinished(log_file))?, KEPT_HALF),
+            log_file: log_file.to_owned(),
             log_error: None,
         })
     }

@@ -16,10 +16,10 @@ const LAST_LINE_BYTES: usize = 800;
 pub enum End {
     /// There is nothing to run.
     NotRunnable(String),
-    /// The interpreter is not in the image.
-    NoInterpreter(String),
-    /// The interpreter is there and cannot be run.
-    BadInterpreter(String, String),
+    /// The program is not in the image: what it is, and its name.
+    NoProgram(String),
+    /// The program is there and cannot be run.
+    BadProgram(String, String),
     /// It ended.
     Exited {
         /// How.
@@ -38,15 +38,14 @@ pub fn verdict(end: &End, last_line: Option<&str>) -> Verdict {
         End::Exited { exit: Exit::Code(0), .. } => return Verdict::passed(None),
         End::NotRunnable(why) => (TestReason::NonZeroExit, why.clone()),
         // The codes are those of a shell.
-        End::NoInterpreter(name) if name.contains('/') => {
-            (TestReason::NonZeroExit, format!("exit code 127: interpreter {name:?} is not in the image"))
+        End::NoProgram(name) if name.contains('/') => {
+            (TestReason::NonZeroExit, format!("exit code 127: {name} is not in the image"))
         }
-        End::NoInterpreter(name) => (
-            TestReason::NonZeroExit,
-            format!("exit code 127: interpreter {name:?} is not in the image's PATH"),
-        ),
-        End::BadInterpreter(name, why) => {
-            (TestReason::NonZeroExit, format!("exit code 126: interpreter {name:?} cannot be run: {why}"))
+        End::NoProgram(name) => {
+            (TestReason::NonZeroExit, format!("exit code 127: {name} is not in the image's PATH"))
+        }
+        End::BadProgram(name, why) => {
+            (TestReason::NonZeroExit, format!("exit code 126: {name} cannot be run: {why}"))
         }
         End::Exited { exit: exit @ Exit::Signal(Signal::SIGKILL), out_of_memory: true } => {
             (TestReason::OOMKilled, format!("{exit}: the container's memory limit was hit{last}"))
@@ -106,7 +105,7 @@ mod tests {
                 "signal 9 (SIGKILL): the container's memory limit was hit",
             ),
             (
-                End::NoInterpreter("ruby".into()),
+                End::NoProgram("interpreter \"ruby\"".into()),
                 None,
                 TestReason::NonZeroExit,
                 "exit code 127: interpreter \"ruby\" is not in the image's PATH",

@@ -61,14 +61,13 @@ impl Pod {
     }
 
     /// The program in an environment like a container's.
-    fn runner(&self, subcommand: &str, source: &Path, timeout: u32, words: &[&str]) -> Command {
+    fn runner(&self, subcommand: &str, source: Option<&Path>, timeout: u32, words: &[&str]) -> Command {
         let mut path = venv().join("bin").into_os_string();
         path.push(":/usr/local/bin:/usr/bin:/bin");
         let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
         command
             .arg(subcommand)
-            .arg("--source")
-            .arg(source)
+            .args(source.into_iter().flat_map(|source| [Path::new("--source"), source]))
             .arg("--results")
             .arg(self.path("results"))
             .args(["--timeout", &timeout.to_string(), "--termination-log"])
@@ -86,7 +85,7 @@ impl Pod {
     pub(crate) fn notebook_command(&self, notebook: &str, timeout: u32) -> Command {
         let source = self.path("main.ipynb");
         fs::write(&source, notebook).unwrap();
-        self.runner("notebook", &source, timeout, &[])
+        self.runner("notebook", Some(&source), timeout, &[])
     }
 
     /// Runs a notebook to its end.
@@ -98,12 +97,17 @@ impl Pod {
     pub(crate) fn script_command(&self, script: &str, timeout: u32, words: &[&str]) -> Command {
         let source = self.path("main");
         fs::write(&source, script).unwrap();
-        self.runner("script", &source, timeout, words)
+        self.runner("script", Some(&source), timeout, words)
     }
 
     /// Runs a script to its end.
     pub(crate) fn script(&self, script: &str, timeout: u32, words: &[&str]) -> Ended {
         self.end(self.script_command(script, timeout, words).output().unwrap())
+    }
+
+    /// The command that runs a program.
+    pub(crate) fn program_command(&self, timeout: u32, words: &[&str]) -> Command {
+        self.runner("program", None, timeout, words)
     }
 
     /// What the program left; both copies of the verdict must be the same.

@@ -1,0 +1,217 @@
+//! A small API server for tests: objects by path, with UIDs, versions, preconditions and finalizers as the real one has
+//! them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use http::{Request, Response};
+use kube::{Client, client::Body};
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// The last part of the paths that are lists.
+const PLURALS: [&str; 12] = [
+    "configmaps",
+    "cronjobs",
+    "customresourcedefinitions",
+    "daemonsets",
+    "deployments",
+    "foos",
+    "jobs",
+    "namespaces",
+    "pods",
+    "replicasets",
+    "replicationcontrollers",
+    "statefulsets",
+];
+
+/// The path of the inventory.
+pub(crate) const INVENTORY: &str = "/api/v1/namespaces/kubeflow-e2e-system/configmaps/kubeflow-e2e";
+
+/// The server, shared with what it runs in.
+#[derive(Clone, Default)]
+pub(crate) struct ApiServer(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<String, Value>,
+    clock: u64,
+    page: Option<usize>,
+    requests: Vec<String>,
+    /// What somebody does right after a request.
+    after: Vec<(String, String, Option<Value>)>,
+}
+
+impl ApiServer {
+    /// A client of it.
+    pub(crate) fn client(&self) -> Client {
+        let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+        let server = self.clone();
+        tokio::spawn(async move {
+            while let Some((request, respond)) = handle.next_request().await {
+                let (method, uri) = (request.method().to_string(), request.uri().clone());
+                let sent = request.into_body().collect_bytes().await.unwrap();
+                let body = serde_json::from_slice(&sent).unwrap_or_default();
+                let (code, answer) = server.state().answer(&method, uri.path(), uri.query(), &body);
+                let response = Response::builder().status(code);
+                respond.send_response(response.body(Body::from(answer.to_string().into_bytes())).unwrap());
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    /// Puts an object there; one without a UID gets one.
+    pub(crate) fn put(&self, path: &str, object: Value) {
+        self.state().put(path, object);
+    }
+
+    /// Takes an object away.
+    pub(crate) fn remove(&self, path: &str) {
+        self.state().objects.remove(path);
+    }
+
+    /// What somebody puts there, or takes away, right after a request such as `GET /api/v1/pods`.
+    pub(crate) fn after(&self, request: &str, path: &str, object: Option<Value>) {
+        self.state().after.push((request.to_owned(), path.to_owned(), object));
+    }
+
+    /// The object there.
+    pub(crate) fn get(&self, path: &str) -> Option<Value> {
+        self.state().objects.get(path).cloned()
+    }
+
+    /// What the inventory says.
+    pub(crate) fn inventory(&self) -> Option<crds::inventory::Inventory> {
+        let parse =
+            |map: Value| crds::inventory::Inventory::parse(map["data"]["inventory.json"].as_str().unwrap());
+        self.get(INVENTORY).map(|map| parse(map).unwrap())
+    }
+
+    /// How many objects a list has at most.
+    pub(crate) fn page(&self, size: usize) {
+        self.state().page = Some(size);
+    }
+
+    /// The requests so far, without their queries.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.state().requests.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nobody holds it across an await, and a test has one thread.
+        self.0.try_lock().unwrap()
+    }
+}
+
+impl State {
+    fn put(&mut self, path: &str, mut object: Value) -> Value {
+        self.clock += 1;
+        let clock = self.clock;
+        let metadata = &mut object["metadata"];
+        if metadata["uid"].is_null() {
+            metadata["uid"] = format!("uid-{clock}").into();
+        }
+        metadata["resourceVersion"] = clock.to_string().into();
+        self.objects.insert(path.to_owned(), object.clone());
+        object
+    }
+
+    fn answer(&mut self, method: &str, path: &str, query: Option<&str>, body: &Value) -> (u16, Value) {
+        let request = format!("{method} {path}");
+        self.requests.push(request.clone());
+        let answer = match method {
+            "GET" => self.read(path, query.unwrap_or_default()),
+            "POST" => self.create(path, body),
+            "PUT" => self.replace(path, body),
+            "PATCH" => self.apply(path, body),
+            _ => self.delete(path, body),
+        };
+        let (due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.after).into_iter().partition(|(after, ..)| *after == request);
+        self.after = later;
+        for (_, path, object) in due {
+            match object {
+                Some(object) => drop(self.put(&path, object)),
+                None => drop(self.objects.remove(&path)),
+            }
+        }
+        answer
+    }
+
+    fn read(&self, path: &str, query: &str) -> (u16, Value) {
+        if let Some(object) = self.objects.get(path) {
+            return (200, object.clone());
+        }
+        match path.rsplit_once('/') {
+            Some((prefix, plural)) if PLURALS.contains(&plural) => (200, self.list(prefix, plural, query)),
+            _ => status(404),
+        }
+    }
+
+    fn list(&self, prefix: &str, plural: &str, query: &str) -> Value {
+        let is_in = |path: &str| {
+            let Some((place, _)) = path.rsplit_once('/') else { return false };
+            let everywhere = place.starts_with(&format!("{prefix}/namespaces/"));
+            place == format!("{prefix}/{plural}") || (everywhere && place.ends_with(&format!("/{plural}")))
+        };
+        let all: Vec<&Value> =
+            self.objects.iter().filter(|(path, _)| is_in(path)).map(|(_, object)| object).collect();
+        let from = query.split('&').find_map(|part| part.strip_prefix("continue="));
+        let from: usize = from.map_or(0, |from| from.parse().unwrap());
+        let to = self.page.map_or(all.len(), |page| all.len().min(from + page));
+        let next = if to < all.len() { to.to_string() } else { String::new() };
+        json!({"kind": "List", "apiVersion": "v1", "metadata": {"continue": next}, "items": all[from..to]})
+    }
+
+    fn create(&mut self, path: &str, body: &Value) -> (u16, Value) {
+        let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
+        if self.objects.contains_key(&path) {
+            return status(409);
+        }
+        (201, self.put(&path, body.clone()))
+    }
+
+    fn replace(&mut self, path: &str, body: &Value) -> (u16, Value) {
+        let Some(there) = self.objects.get(path) else { return status(404) };
+        for field in ["uid", "resourceVersion"] {
+            let asked = &body["metadata"][field];
+            if !asked.is_null() && *asked != there["metadata"][field] {
+                return status(409);
+            }
+        }
+        (200, self.put(path, body.clone()))
+    }
+
+    fn apply(&mut self, path: &str, body: &Value) -> (u16, Value) {
+        let asked = body["metadata"]["resourceVersion"].clone();
+        if let Some(there) = self.objects.get(path) {
+            return if asked.is_null() { (200, there.clone()) } else { status(409) };
+        }
+        let mut object = body.clone();
+        object["metadata"]["managedFields"] = json!([{"manager": "kfe2e", "operation": "Apply"}]);
+        (201, self.put(path, object))
+    }
+
+    fn delete(&mut self, path: &str, body: &Value) -> (u16, Value) {
+        let Some(there) = self.objects.get_mut(path) else { return status(404) };
+        for field in ["uid", "resourceVersion"] {
+            let asked = &body["preconditions"][field];
+            if !asked.is_null() && *asked != there["metadata"][field] {
+                return status(409);
+            }
+        }
+        if there["metadata"]["finalizers"].is_array() {
+            there["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+            return (200, there.clone());
+        }
+        let gone = self.objects.remove(path).unwrap();
+        // With a namespace goes what is in it.
+        self.objects.retain(|other, _| !other.starts_with(&format!("{path}/")));
+        (200, gone)
+    }
+}
+
+fn status(code: u16) -> (u16, Value) {
+    let reason = if code == 404 { "NotFound" } else { "Conflict" };
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": reason, "reason": reason});
+    (code, status)
+}

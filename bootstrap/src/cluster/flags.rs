@@ -1,0 +1,115 @@
+//! Which kinds of cluster take which flags. What a kind would not heed is refused, not ignored.
+
+use super::{ClusterKind, ClusterSettings};
+
+/// The kinds whose clusters are made by `kfe2e`.
+const MADE: &[ClusterKind] = &[ClusterKind::Kind, ClusterKind::Microk8s, ClusterKind::Embedded];
+
+/// A flag that not every kind takes.
+struct Flag {
+    name: &'static str,
+    /// The kinds that take it.
+    kinds: &'static [ClusterKind],
+    /// Whether it asks for something: one with its default value does not.
+    given: fn(&ClusterSettings) -> bool,
+    /// What others do instead.
+    instead: &'static str,
+}
+
+impl Flag {
+    const fn new(
+        name: &'static str,
+        kinds: &'static [ClusterKind],
+        given: fn(&ClusterSettings) -> bool,
+    ) -> Self {
+        Self { name, kinds, given, instead: "" }
+    }
+}
+
+/// All of them.
+const FLAGS: [Flag; 12] = [
+    Flag::new("--name", MADE, |asked| asked.name != ClusterSettings::DEFAULT_NAME),
+    Flag::new("--nodes", MADE, |asked| asked.nodes != ClusterSettings::DEFAULT_NODES),
+    Flag::new("--kubernetes-version", MADE, |asked| asked.kubernetes_version.is_some()),
+    Flag {
+        instead: "; push the images to a registry that the nodes reach",
+        ..Flag::new("--images (or KFE2E_IMAGES)", MADE, |asked| !asked.images.is_empty())
+    },
+    Flag::new("--kind-config", &[ClusterKind::Kind], |asked| asked.for_kind.kind_config.is_some()),
+    Flag::new("--kind-image", &[ClusterKind::Kind], |asked| asked.for_kind.kind_image.is_some()),
+    Flag::new("--reuse", &[ClusterKind::Kind], |asked| asked.for_kind.reuse),
+    Flag::new("--channel", &[ClusterKind::Microk8s], |asked| asked.for_microk8s.channel.is_some()),
+    Flag::new("--addons", &[ClusterKind::Microk8s], |asked| !asked.for_microk8s.addons.is_empty()),
+    Flag::new("--metallb-addresses", &[ClusterKind::Microk8s], |asked| {
+        asked.for_microk8s.metallb_addresses.is_some()
+    }),
+    Flag::new("--kubeconfig", &[ClusterKind::Existing], |asked| asked.for_existing.kubeconfig.is_some()),
+    Flag::new("--context", &[ClusterKind::Existing], |asked| asked.for_existing.context.is_some()),
+];
+
+/// Whether this kind takes all flags that were given; else one sentence on the first that it does not.
+pub(super) fn check(asked: &ClusterSettings) -> Result<(), String> {
+    let refused = FLAGS.iter().find(|flag| !flag.kinds.contains(&asked.kind) && (flag.given)(asked));
+    refused.map_or(Ok(()), |Flag { name, kinds, instead, .. }| {
+        let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+        Err(format!(
+            "{name} belongs to --cluster {}, and this is --cluster {}{instead}",
+            kinds.join(" or "),
+            asked.kind
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::command_line::{Command, CommandLine};
+
+    fn refused(line: &str, kind: ClusterKind) -> Option<String> {
+        let Command::Up(up) = CommandLine::parse_from(line.split(' ')).command else {
+            panic!("no up: {line}")
+        };
+        check(&up.cluster.settings(kind)).err()
+    }
+
+    #[test]
+    fn every_flag_is_taken_by_its_kinds_and_refused_by_the_others() {
+        let (made, kind) = (MADE, &[ClusterKind::Kind][..]);
+        let (microk8s, existing) = (&[ClusterKind::Microk8s][..], &[ClusterKind::Existing][..]);
+        for (flag, value, kinds) in [
+            ("--name", " a", made),
+            ("--nodes", " 3", made),
+            ("--kubernetes-version", " 1.36", made),
+            ("--images", " a", made),
+            ("--kind-config", " a", kind),
+            ("--kind-image", " a", kind),
+            ("--reuse", "", kind),
+            ("--channel", " a", microk8s),
+            ("--addons", " dns", microk8s),
+            ("--metallb-addresses", " a", microk8s),
+            ("--kubeconfig", " a", existing),
+            ("--context", " a", existing),
+        ] {
+            let line = format!("kfe2e up {flag}{value}");
+            for of in [MADE, existing].concat() {
+                let refused = refused(&line, of);
+                assert_eq!(refused.is_none(), kinds.contains(&of), "{line} with {of}: {refused:?}");
+                let names = |sentence: String| sentence.starts_with(flag) && sentence.contains(of.as_str());
+                assert!(refused.is_none_or(names), "{line} with {of}");
+            }
+        }
+        assert_eq!(
+            refused("kfe2e up --nodes 3", ClusterKind::Existing).unwrap(),
+            "--nodes belongs to --cluster kind or microk8s or embedded, and this is --cluster existing"
+        );
+    }
+
+    #[test]
+    fn a_command_line_without_flags_fits_all() {
+        for of in [MADE, &[ClusterKind::Existing]].concat() {
+            assert_eq!(refused("kfe2e up", of), None);
+        }
+    }
+}
