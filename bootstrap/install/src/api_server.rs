@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// The last part of the paths that are lists.
-const PLURALS: [&str; 12] = [
+const PLURALS: [&str; 13] = [
+    "bars",
     "configmaps",
     "cronjobs",
     "customresourcedefinitions",

@@ -155,9 +155,6 @@ impl<'a> Ours<'a> {
             let resource = resources.find(&identity).map_err(ApplyError::from)?;
             // What is owned by something that is gone goes after it.
             let Some(resource) = resource else { return Ok(false) };
-            if self.is_defined_by_ours(&resource.plural, &identity).await? {
-                return Ok(false);
-            }
             let answer = found(resource.api(self.client, &identity).get_metadata(&identity.name).await)?;
             let Some(above) = answer.filter(|it| it.uid().as_ref() == Some(&owner.uid)) else {
                 return Ok(false);
@@ -165,16 +162,6 @@ impl<'a> Ours<'a> {
             last = above;
         }
         Err(Unknown::Owners(place("object", object)))
-    }
-
-    /// Whether a custom resource goes with its CRD.
-    async fn is_defined_by_ours(&self, plural: &str, identity: &Identity) -> Result<bool, Unknown> {
-        if !identity.group.contains('.') {
-            return Ok(false);
-        }
-        let name = format!("{plural}.{}", identity.group);
-        let crd = found(Api::<CustomResourceDefinition>::all(self.client.clone()).get_metadata(&name).await)?;
-        Ok(crd.and_then(|crd| crd.uid()).is_some_and(|uid| self.uids.contains(uid.as_str())))
     }
 
     fn goes(&self, object: &Metadata) -> bool {

@@ -184,6 +184,8 @@ async fn a_pod_goes_with_its_owners_and_stays_with_somebody_elses() {
         (None, "apps/v1", "ReplicaSet", "replicasets", false),
         // A custom resource of a CRD that is not ours, and that nobody recorded.
         (Some("theirs"), "y.example.com/v1", "Bar", "bars", true),
+        // A custom resource of a CRD of ours, and that nobody recorded either.
+        (Some("theirs"), "x.example.com/v1", "Foo", "foos", true),
     ] {
         let (server, inventory) = installed();
         let mut owned = there("v1", "Pod", Some("ours"), "p");
@@ -197,4 +199,27 @@ async fn a_pod_goes_with_its_owners_and_stays_with_somebody_elses() {
         assert_eq!(!removed(&server, &inventory).await.kept.is_empty(), stays, "{kind}");
         assert_eq!(server.get(NAMESPACE).is_some(), stays, "{kind}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn crds_stay_for_what_somebodys_own_custom_resource_controls() {
+    let (server, mut inventory) = installed();
+    let bars = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/bars.y.example.com";
+    let mut crd = there("apiextensions.k8s.io/v1", "CustomResourceDefinition", None, "bars.y.example.com");
+    crd["spec"] = json!({"group": "y.example.com", "scope": "Namespaced", "names": {"kind": "Bar", "plural": "bars"},
+        "versions": [{"name": "v1", "served": true, "storage": true}]});
+    server.put(bars, crd);
+    inventory.push(made("apiextensions.k8s.io/v1", "CustomResourceDefinition", None, "bars.y.example.com"));
+    server.put("/api/v1/namespaces/theirs", there("v1", "Namespace", None, "theirs"));
+    let place = "/apis/x.example.com/v1/namespaces/theirs/foos/theirs";
+    server.put(place, there("x.example.com/v1", "Foo", Some("theirs"), "theirs"));
+    let mut controlled = there("y.example.com/v1", "Bar", Some("theirs"), "controlled");
+    controlled["metadata"]["ownerReferences"] = json!([{"apiVersion": "x.example.com/v1", "kind": "Foo", "name": "theirs", "uid": "theirs", "controller": true}]);
+    server.put("/apis/y.example.com/v1/namespaces/theirs/bars/controlled", controlled);
+    let removed = removed(&server, &inventory).await;
+    assert_eq!(
+        kept(&removed),
+        [("bars.y.example.com", "Bar theirs/controlled"), ("foos.x.example.com", "Foo theirs/theirs")]
+    );
+    assert!(server.get(bars).is_some() && server.get(CRD).is_some());
 }
