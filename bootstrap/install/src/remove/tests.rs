@@ -223,3 +223,37 @@ async fn crds_stay_for_what_somebodys_own_custom_resource_controls() {
     );
     assert!(server.get(bars).is_some() && server.get(CRD).is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_owns_a_namespace_stays_for_whatever_somebody_runs_in_it() {
+    let (server, mut inventory) = installed();
+    let namespace = "/api/v1/namespaces/user";
+    let own = |object: &mut Value, api_version: &str, kind: &str, name: &str| {
+        object["metadata"]["ownerReferences"] = json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": name, "controller": true}]);
+    };
+    // As a profile is: of the set, cluster-scoped, and its controller makes the namespace and what runs there for it.
+    server.put(
+        "/apis/x.example.com/v1",
+        json!({"kind": "APIResourceList", "groupVersion": "x.example.com/v1", "resources": [
+            {"name": "foos", "singularName": "", "namespaced": false, "kind": "Foo", "verbs": []}]}),
+    );
+    let foo = "/apis/x.example.com/v1/foos/profile";
+    server.remove(FOO);
+    inventory[3] = made("x.example.com/v1", "Foo", None, "profile");
+    server.put(foo, there("x.example.com/v1", "Foo", None, "profile"));
+    let mut made_for_it = there("v1", "Namespace", None, "user");
+    own(&mut made_for_it, "x.example.com/v1", "Foo", "profile");
+    server.put(namespace, made_for_it);
+    let mut artifacts = there("apps/v1", "Deployment", Some("user"), "artifacts");
+    own(&mut artifacts, "v1", "Namespace", "user");
+    server.put("/apis/apps/v1/namespaces/user/deployments/artifacts", artifacts);
+    let theirs = "/apis/apps/v1/namespaces/user/deployments/theirs";
+    server.put(theirs, there("apps/v1", "Deployment", Some("user"), "theirs"));
+    let first = removed(&server, &inventory).await;
+    // The CRD stays for its instance, which is to stay.
+    assert_eq!(kept(&first), [("profile", "Deployment user/theirs"), ("foos.x.example.com", "Foo profile")]);
+    assert!(server.get(foo).is_some() && server.get(CRD).is_some());
+    // Once the workload has gone, nothing in the namespace is anybody's but ours.
+    server.remove(theirs);
+    assert_eq!(removed(&server, &first.kept).await.count, 2);
+}
