@@ -38,6 +38,8 @@ struct State {
     clock: u64,
     page: Option<usize>,
     requests: Vec<String>,
+    /// Requests that are not allowed.
+    forbidden: Vec<String>,
     /// What somebody does right after a request.
     after: Vec<(String, String, Option<Value>)>,
 }
@@ -73,6 +75,11 @@ impl ApiServer {
     /// What somebody puts there, or takes away, right after a request such as `GET /api/v1/pods`.
     pub(crate) fn after(&self, request: &str, path: &str, object: Option<Value>) {
         self.state().after.push((request.to_owned(), path.to_owned(), object));
+    }
+
+    /// Forbids a request such as `PATCH /api/v1/namespaces/a`.
+    pub(crate) fn forbid(&self, request: &str) {
+        self.state().forbidden.push(request.to_owned());
     }
 
     /// The object there.
@@ -120,6 +127,7 @@ impl State {
         let request = format!("{method} {path}");
         self.requests.push(request.clone());
         let answer = match method {
+            _ if self.forbidden.contains(&request) => status(403),
             "GET" => self.read(path, query.unwrap_or_default()),
             "POST" => self.create(path, body),
             "PUT" => self.replace(path, body),
@@ -212,7 +220,11 @@ impl State {
 }
 
 fn status(code: u16) -> (u16, Value) {
-    let reason = if code == 404 { "NotFound" } else { "Conflict" };
+    let reason = match code {
+        403 => "Forbidden",
+        404 => "NotFound",
+        _ => "Conflict",
+    };
     let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": reason, "reason": reason});
     (code, status)
 }
