@@ -1,7 +1,10 @@
 //! A small API server for tests: objects by path, with UIDs, versions, preconditions and finalizers as the real one has
 //! them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use http::{Request, Response};
 use kube::{Client, client::Body};
@@ -151,9 +154,27 @@ impl State {
             return (200, object.clone());
         }
         match path.rsplit_once('/') {
+            Some(("", "apis")) => (200, self.groups()),
             Some((prefix, plural)) if PLURALS.contains(&plural) => (200, self.list(prefix, plural, query)),
             _ => status(404),
         }
+    }
+
+    /// The groups and versions of which there is anything.
+    fn groups(&self) -> Value {
+        let mut groups = BTreeMap::<&str, BTreeSet<&str>>::new();
+        for path in self.objects.keys() {
+            let mut parts = path.split('/').skip(1);
+            if let (Some("apis"), Some(group), Some(version)) = (parts.next(), parts.next(), parts.next()) {
+                groups.entry(group).or_default().insert(version);
+            }
+        }
+        let version = |group: &str, version: &str| json!({"groupVersion": format!("{group}/{version}"), "version": version});
+        let groups = groups.iter().map(|(group, versions)| {
+            let versions: Vec<Value> = versions.iter().map(|it| version(group, it)).collect();
+            json!({"name": group, "versions": versions})
+        });
+        json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups.collect::<Vec<_>>()})
     }
 
     fn list(&self, prefix: &str, plural: &str, query: &str) -> Value {

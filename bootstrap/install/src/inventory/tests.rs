@@ -178,7 +178,8 @@ async fn what_is_made_after_somebody_removed_the_rest_is_removed_too() {
 /// A set of two waves.
 fn namespaced_set() -> Vec<Object> {
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}});
-    let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n"}});
+    let config =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n"}});
     [namespace, config].map(|manifest| Object::new(manifest).unwrap()).into()
 }
 

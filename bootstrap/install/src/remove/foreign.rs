@@ -6,12 +6,13 @@ use crds::inventory::InventoryObject;
 use k8s_openapi::{
     api::core::v1::Namespace,
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-    apimachinery::pkg::apis::meta::v1::OwnerReference,
+    apimachinery::pkg::apis::meta::v1::{APIGroupList, OwnerReference},
 };
 use kube::{
     Api, Client, ResourceExt as _,
     api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta},
 };
+use tokio::sync::OnceCell;
 
 use crate::{
     apply::{ApplyError, ApplyOptions, learn},
@@ -59,6 +60,8 @@ pub(super) struct Ours<'a> {
     client: &'a Client,
     options: &'a ApplyOptions,
     uids: BTreeSet<&'a str>,
+    /// What the API server serves, once it was asked.
+    served: OnceCell<APIGroupList>,
 }
 
 impl<'a> Ours<'a> {
@@ -70,7 +73,12 @@ impl<'a> Ours<'a> {
         stays: &BTreeSet<String>,
     ) -> Self {
         let uids = made.iter().filter_map(|object| object.uid.as_deref());
-        Self { client, options, uids: uids.filter(|uid| !stays.contains(*uid)).collect() }
+        Self {
+            client,
+            options,
+            uids: uids.filter(|uid| !stays.contains(*uid)).collect(),
+            served: OnceCell::new(),
+        }
     }
 
     /// What somebody else keeps in an object of ours, if anything: a sentence's subject.
@@ -150,7 +158,8 @@ impl<'a> Ours<'a> {
     /// garbage collector would take it with its owner. UIDs, each with a sentence's subject.
     pub(super) async fn kept_as_owners(&self) -> Result<BTreeMap<String, String>, Unknown> {
         let mut kept = BTreeMap::new();
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &ApiResource::erase::<Namespace>(&()));
+        let api: Api<DynamicObject> =
+            Api::all_with(self.client.clone(), &ApiResource::erase::<Namespace>(&()));
         let mut pages = Pages::of(&api);
         while let Some(page) = pages.next().await? {
             for namespace in page.iter().filter(|it| !it.owner_references().is_empty()) {
@@ -173,7 +182,6 @@ impl<'a> Ours<'a> {
 
     /// Where the way from an object to who controls it ends.
     async fn end(&self, object: &Metadata) -> Result<End, Unknown> {
-        let mut resources = Resources::default();
         let mut last = object.clone();
         for _ in 0..OWNERS {
             if let Some(ours) = last.uid().filter(|uid| self.uids.contains(uid.as_str())) {
@@ -183,19 +191,40 @@ impl<'a> Ours<'a> {
                 return Ok(End::Goes);
             }
             let Some(owner) = controller(&last).cloned() else { return Ok(End::Stays) };
-            // An owner is in the namespace of what it owns, or in none.
-            let identity = owner_identity(&owner, object.namespace());
-            learn(self.client, [&identity], &mut resources, self.options).await?;
-            let resource = resources.find(&identity).map_err(ApplyError::from)?;
-            // What is owned by something that is gone goes after it.
-            let Some(resource) = resource else { return Ok(End::Goes) };
-            let answer = found(resource.api(self.client, &identity).get_metadata(&identity.name).await)?;
-            let Some(above) = answer.filter(|it| it.uid().as_ref() == Some(&owner.uid)) else {
-                return Ok(End::Goes);
-            };
+            // What is owned by something that is gone goes after it. An owner is in the namespace of what it owns, or in none.
+            let named = owner_identity(&owner, object.namespace());
+            let Some(above) = self.owner(named, &owner.uid).await? else { return Ok(End::Goes) };
             last = above;
         }
         Err(Unknown::Owners(place("object", object)))
+    }
+
+    /// An owner, in whatever version its kind is served by now: a reference keeps the one it was written with.
+    async fn owner(&self, named: Identity, uid: &str) -> Result<Option<Metadata>, Unknown> {
+        for version in self.versions(&named).await? {
+            let identity = Identity { version, ..named.clone() };
+            let mut resources = Resources::default();
+            learn(self.client, [&identity], &mut resources, self.options).await?;
+            let Some(resource) = resources.find(&identity).map_err(ApplyError::from)? else { continue };
+            let answer = found(resource.api(self.client, &identity).get_metadata(&identity.name).await)?;
+            if let Some(owner) = answer.filter(|it| it.uid().as_deref() == Some(uid)) {
+                return Ok(Some(owner));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The versions in which an object's group is served, the one that it names first; none of a group that is gone.
+    async fn versions(&self, named: &Identity) -> kube::Result<Vec<String>> {
+        if named.group.is_empty() {
+            return Ok(vec![named.version.clone()]);
+        }
+        let served = self.served.get_or_try_init(|| self.client.list_api_groups()).await?;
+        let group = served.groups.iter().find(|group| group.name == named.group);
+        let versions = group.iter().flat_map(|group| &group.versions);
+        let mut versions: Vec<String> = versions.map(|version| version.version.clone()).collect();
+        versions.sort_by_key(|version| *version != named.version);
+        Ok(versions)
     }
 }
 

@@ -182,6 +182,9 @@ async fn a_pod_goes_with_its_owners_and_stays_with_somebody_elses() {
     for (owner, api_version, kind, plural, stays) in [
         // Its owner has gone: it goes after it.
         (None, "apps/v1", "ReplicaSet", "replicasets", false),
+        // An owner that lives on in another version than the reference names, of a custom resource and of a built-in kind.
+        (Some("theirs"), "x.example.com/v1alpha1", "Foo", "foos", true),
+        (Some("theirs"), "apps/v1beta2", "ReplicaSet", "replicasets", true),
         // A custom resource of a CRD that is not ours, and that nobody recorded.
         (Some("theirs"), "y.example.com/v1", "Bar", "bars", true),
         // A custom resource of a CRD of ours, and that nobody recorded either.
@@ -193,7 +196,8 @@ async fn a_pod_goes_with_its_owners_and_stays_with_somebody_elses() {
         server.put(pod, owned);
         serve_kind(&server, "y.example.com/v1", "Bar", "bars");
         if let Some(name) = owner {
-            let path = format!("/apis/{api_version}/namespaces/ours/{plural}/{name}");
+            let group = api_version.split_once('/').unwrap().0;
+            let path = format!("/apis/{group}/v1/namespaces/ours/{plural}/{name}");
             server.put(&path, there(api_version, kind, Some("ours"), name));
         }
         assert_eq!(!removed(&server, &inventory).await.kept.is_empty(), stays, "{kind}");
@@ -229,7 +233,8 @@ async fn what_owns_a_namespace_stays_for_whatever_somebody_runs_in_it() {
     let (server, mut inventory) = installed();
     let namespace = "/api/v1/namespaces/user";
     let own = |object: &mut Value, api_version: &str, kind: &str, name: &str| {
-        object["metadata"]["ownerReferences"] = json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": name, "controller": true}]);
+        object["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": name, "controller": true}]);
     };
     // As a profile is: of the set, cluster-scoped, and its controller makes the namespace and what runs there for it.
     server.put(
