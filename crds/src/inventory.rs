@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of [`Inventory`]'s format.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 
 /// Key of the inventory in the data of its ConfigMap.
 pub const KEY: &str = "inventory.json";
@@ -23,6 +23,13 @@ pub struct Inventory {
     pub state: State,
     /// The objects.
     pub objects: Vec<InventoryObject>,
+}
+
+/// What every format says of itself.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Format {
+    schema_version: i32,
 }
 
 /// What an inventory is good for.
@@ -77,13 +84,15 @@ impl Inventory {
     /// # Errors
     /// It is no inventory, or one of a format that this version does not know.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let inventory: Self = serde_json::from_str(text).map_err(|error| format!("no inventory: {error}"))?;
-        if inventory.schema_version == SCHEMA_VERSION {
-            return Ok(inventory);
+        let broken = |error: serde_json::Error| format!("no inventory: {error}");
+        // Of another format, nothing but its number can be read.
+        let format: Format = serde_json::from_str(text).map_err(broken)?;
+        if format.schema_version == SCHEMA_VERSION {
+            return serde_json::from_str(text).map_err(broken);
         }
         Err(format!(
             "an inventory of format {}, and only {SCHEMA_VERSION} is known: use the kfe2e that wrote it",
-            inventory.schema_version
+            format.schema_version
         ))
     }
 
@@ -147,8 +156,11 @@ mod tests {
         };
         let text = serde_json::to_string(&inventory).unwrap();
         assert_eq!(Inventory::parse(&text), Ok(inventory));
-        let newer = text.replace("\"schemaVersion\":1", "\"schemaVersion\":2");
-        assert!(Inventory::parse(&newer).unwrap_err().contains("format 2"));
+        let newer = text.replace("\"schemaVersion\":2", "\"schemaVersion\":3");
+        assert!(Inventory::parse(&newer).unwrap_err().contains("format 3"));
+        // Without a state, as the first format was.
+        let older = r#"{"schemaVersion": 1, "invocation": "i", "objects": []}"#;
+        assert!(Inventory::parse(older).unwrap_err().contains("format 1, and only 2 is known"));
         assert!(Inventory::parse("{").unwrap_err().starts_with("no inventory"));
     }
 
