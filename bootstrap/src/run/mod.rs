@@ -51,6 +51,8 @@ use crate::{
 pub struct Reached {
     /// Whether there is a cluster, and it is this run's.
     pub made: bool,
+    /// The claim of a cluster that lasts.
+    pub claim: Option<Claim>,
     /// A client of the cluster, once it serves.
     pub client: Option<Client>,
     /// The latest state of the run.
@@ -139,6 +141,7 @@ async fn forward(
     let claimed = claimed.map_err(|error| Failure::infrastructure(error.to_string()))?;
     let claim = claimed.ok_or_else(lasting::taken)?;
     reached.made = true;
+    reached.claim = created.lasting.then(|| claim.clone());
     reached.environment.extend(images(&e2etest));
     let progress = stages.progress.clone();
     if plan.kubeflow != KubeflowSource::None {
@@ -199,11 +202,21 @@ async fn clean_up(
     reached: &Reached,
     remove: bool,
 ) -> Result<Vec<String>, Failure> {
+    // Also where the cluster is kept: somebody else has begun to remove what this run made in it.
+    let late = take_back(reached.claim.as_ref()).await;
     if !(reached.made && remove) {
-        return Ok(Vec::new());
+        return late.map(|()| Vec::new());
     }
     let progress = stages.progress.clone();
-    stages.run_to_end(Stage::Down, up::destroy(cluster, &progress)).await
+    let left = stages.run_to_end(Stage::Down, up::destroy(cluster, &progress)).await?;
+    late.map(|()| left)
+}
+
+/// Removes what a signal or the deadline broke off while somebody else removed what this run made: nobody lists it.
+async fn take_back(claim: Option<&Claim>) -> Result<(), Failure> {
+    let Some(claim) = claim else { return Ok(()) };
+    let taken = bootstrap_install::inventory::take_back(claim).await;
+    taken.map_err(|error| Failure::infrastructure(format!("what was made beside a removal: {error}")))
 }
 
 /// The output folder: made now, so that a place that cannot be written costs nothing.
