@@ -71,7 +71,7 @@ impl Maker<'_> {
         made.map_err(|reason| self.give_up(&facts, reason, say))
     }
 
-    /// Writes down what will be made, and makes room for it in the kernel.
+    /// Writes down what will be made.
     fn write_down(&self, mark: &Mark, say: Say<'_>) -> anyhow::Result<Facts> {
         let _shared = facts::lock_shared(self.cancel)?;
         let others = facts::of_others(mark)?;
@@ -93,13 +93,13 @@ impl Maker<'_> {
             )?,
         };
         self.record.write(&facts)?;
-        if self.engine.is_local() {
-            kernel::raise(mark)?.into_iter().for_each(say);
-        }
         Ok(facts)
     }
 
     fn try_to_make(&self, mark: &Mark, facts: &Facts, say: Say<'_>) -> anyhow::Result<Created> {
+        if self.engine.is_local() {
+            kernel::raise(mark)?.into_iter().for_each(&mut *say);
+        }
         let begin = Instant::now();
         let mut figures = Figures::new();
         let mut note = |name: &str| figures.insert(name.to_owned(), begin.elapsed().as_secs_f64());
