@@ -14,6 +14,7 @@ use super::{
     config,
     containers::{self, Container},
     engine::{Description, Engine},
+    existing,
     facts::{self, Facts, SCHEMA_VERSION},
     kernel,
     load::Nodes,
@@ -119,7 +120,11 @@ impl Maker<'_> {
             local: true,
             figures: Figures::new(),
         };
-        let containers = facts.split(containers::of_cluster(&self.engine, name)?).ours;
+        let split = facts.split(containers::of_cluster(&self.engine, name)?);
+        if let Some(reason) = existing::unmarked(facts, &split, name) {
+            return Err(Failure::infrastructure(reason).into());
+        }
+        let containers = split.ours;
         let nodes = containers.iter().filter(|container| container.is_node()).count();
         if network::lift_limits(&created)? {
             say("the limits of the nodes' network pods are lifted".to_owned());

@@ -47,6 +47,23 @@ pub(super) fn stay(name: &str, others: &[Container]) -> Option<String> {
     })
 }
 
+/// Whether what `kind` has made lacks nodes that carry our mark, and what there is. Without it nobody would remove them.
+pub(super) fn unmarked(facts: &Facts, split: &Split, name: &str) -> Option<String> {
+    let marked = split.ours.iter().filter(|container| container.is_node()).count();
+    (marked < facts.nodes).then(|| {
+        let others: Vec<&str> = split.others.iter().map(|container| container.name.as_str()).collect();
+        let others = if others.is_empty() {
+            String::new()
+        } else {
+            format!("; {} without it stay: `kind delete cluster --name {name}` removes them", others.join(", "))
+        };
+        format!(
+            "kind made {marked} nodes of cluster `{name}` with the mount that tells that they are kfe2e's, not {}{others}",
+            facts.nodes
+        )
+    })
+}
+
 /// Why a cluster that is there is not used, if it is not.
 pub(super) fn refusal(existing: Existing, request: &Request) -> Option<String> {
     let name = &request.name;
@@ -174,6 +191,26 @@ mod tests {
         let said = stay("a", &others).unwrap();
         assert!(said.starts_with("kfe2e did not make a-control-plane of kind cluster `a`: "), "{said}");
         assert!(said.contains("`kind delete cluster --name a`"), "{said}");
+    }
+
+    #[test]
+    fn a_cluster_that_was_made_without_the_mark_is_no_success() {
+        let split = |ours: &[(&str, &str)]| {
+            let listed: Vec<_> = ours.iter().map(|(state, mark)| node(state, mark)).collect();
+            let facts = facts(Some("m"), false);
+            (facts.split(containers::parse(&format!("[{}]", listed.join(","))).unwrap()), facts)
+        };
+        let (whole, facts) = split(&[("running", "m")]);
+        assert_eq!(unmarked(&facts, &whole, "a"), None);
+        let (bare, facts) = split(&[("running", "n")]);
+        let said = unmarked(&facts, &bare, "a").unwrap();
+        assert!(said.starts_with("kind made 0 nodes of cluster `a` with the mount"), "{said}");
+        assert!(
+            said.contains("not 1; a-control-plane without it stay: `kind delete cluster --name a`"),
+            "{said}"
+        );
+        let (nothing, facts) = split(&[]);
+        assert!(unmarked(&facts, &nothing, "a").unwrap().ends_with("not 1"));
     }
 
     #[test]
