@@ -38,13 +38,19 @@ pub(super) fn judge(facts: Option<&Facts>, containers: Vec<Container>) -> (Exist
 /// What is said of containers of somebody else's that have the name of a cluster of ours.
 pub(super) fn stay(name: &str, others: &[Container]) -> Option<String> {
     let names: Vec<&str> = others.iter().map(|container| container.name.as_str()).collect();
-    (!names.is_empty()).then(|| {
+    let names = names.join(", ");
+    if others.is_empty() {
+        return None;
+    }
+    let whose = if others.iter().any(Container::is_node) {
+        format!("kfe2e did not make {names} of kind cluster `{name}`: that is somebody else's and stays")
+    } else {
+        // It cannot be marked.
         format!(
-            "kfe2e did not make {} of kind cluster `{name}`: that is somebody else's and stays; `kind delete cluster --name \
-             {name}` removes it",
-            names.join(", ")
+            "whether kfe2e made {names} of kind cluster `{name}` cannot be told without its nodes: it stays"
         )
-    })
+    };
+    Some(format!("{whose}; `kind delete cluster --name {name}` removes it"))
 }
 
 /// Whether what `kind` has made lacks nodes that carry our mark, and what there is. Without it nobody would remove them.

@@ -190,8 +190,9 @@ impl Cluster for Kind {
         let (facts, engine) = self.reached()?;
         let (found, split) = existing::judge(facts.as_ref(), containers::of_cluster(&engine, self.name())?);
         if let Some(attempt) = facts.as_ref().filter(|facts| facts.mark.is_some()) {
-            existing::stay(self.name(), &split.others).into_iter().for_each(&mut *say);
-            if found != Existing::Ours {
+            if found == Existing::Ours {
+                existing::stay(self.name(), &split.others).into_iter().for_each(&mut *say);
+            } else {
                 say("removing what is left of an earlier attempt".to_owned());
                 remove::remove(&self.record, self.name(), attempt, say)?;
             }
@@ -273,9 +274,7 @@ impl Cluster for Kind {
             return self.remove_what_was_made(facts.as_ref(), &engine, say);
         }
         let Some(facts) = known else { return self.tell_of_no_record(say).map(|()| Vec::new()) };
-        let (_, engine) = self.reached()?;
-        let split = facts.split(containers::of_cluster(&engine, self.name())?);
-        existing::stay(self.name(), &split.others).into_iter().for_each(&mut *say);
+        self.reached()?;
         remove::remove(&self.record, self.name(), &facts, say).map(|()| Vec::new())
     }
 }
