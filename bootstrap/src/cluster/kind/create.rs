@@ -126,7 +126,7 @@ impl Maker<'_> {
         }
         let containers = split.ours;
         let nodes = containers.iter().filter(|container| container.is_node()).count();
-        if network::lift_limits(&created)? {
+        if network::lift_limits(&created, self.cancel)? {
             say("the limits of the nodes' network pods are lifted".to_owned());
         }
         let stop = Cancel::default();

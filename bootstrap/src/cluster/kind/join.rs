@@ -55,7 +55,7 @@ impl Kind {
         let created =
             Created { kubeconfig, context: Some(context), lasting, local: true, figures: BTreeMap::new() };
         if facts.is_some() {
-            network::lift_limits(&created)?;
+            network::lift_limits(&created, &self.cancel)?;
         }
         let count = nodes.iter().filter(|node| node.is_node()).count();
         usable::wait(&created, count, Instant::now(), USABLE_WITHIN, &self.cancel)?;

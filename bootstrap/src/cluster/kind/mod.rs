@@ -259,9 +259,9 @@ impl Cluster for Kind {
         Ok(())
     }
 
-    fn claims(&self, invocation: &str) -> anyhow::Result<()> {
+    fn claims(&self, invocation: &str, say: Say<'_>) -> anyhow::Result<()> {
         let Some(Outcome::Lasting(mark)) = self.outcome.get() else { return Ok(()) };
-        let _alone = facts::lock_cluster(&self.record, self.name(), &self.cancel, &mut |_| {})?;
+        let _alone = facts::lock_cluster(&self.record, self.name(), &self.cancel, say)?;
         self.claims_lasting(mark.as_ref(), invocation)
     }
 
