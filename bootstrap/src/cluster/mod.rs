@@ -137,7 +137,7 @@ pub trait Cluster: Send + Sync {
     fn evidence(&self, folder: &Path) -> anyhow::Result<()>;
     /// Told before an invocation of `kfe2e` claims the cluster. Of one that lasts, what that makes in it is what
     /// [`Cluster::destroy`] removes from it, also in a later process.
-    fn claims(&self, _invocation: &str) -> anyhow::Result<()> {
+    fn claims(&self, _invocation: &str, _say: Say<'_>) -> anyhow::Result<()> {
         Ok(())
     }
     /// Removes the cluster and everything that it left; nothing to remove is a success. Of a cluster that lasts, only

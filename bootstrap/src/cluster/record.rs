@@ -120,20 +120,42 @@ impl Record {
         }
     }
 
-    /// Removes it with all its files; the last step of a removal.
+    /// Removes it with all its files; the last step of a removal. Its own file goes last: while there is any other, a
+    /// removal that broke off is found and done again.
     pub fn remove(&self) -> anyhow::Result<()> {
-        match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(anyhow!("removing {}: {error}", self.folder.display()))
+        let removed = self
+            .remove_others()
+            .and_then(|()| fs::remove_file(self.path()).or_else(unless_gone))
+            .and_then(|()| fs::remove_dir(&self.folder).or_else(unless_gone));
+        removed.with_context(|| format!("removing {}", self.folder.display()))
+    }
+
+    /// Removes all files but its own.
+    fn remove_others(&self) -> io::Result<()> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) => return unless_gone(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_name() != FILE {
+                let (path, is_folder) = (entry.path(), entry.file_type()?.is_dir());
+                let removed = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+                removed.or_else(unless_gone)?;
             }
-            Ok(()) | Err(_) => Ok(()),
         }
+        Ok(())
     }
 
     /// Its own file.
     pub fn path(&self) -> PathBuf {
         self.folder.join(FILE)
     }
+}
+
+/// What is gone already is what a removal wants.
+fn unless_gone(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 #[cfg(test)]
@@ -161,5 +183,21 @@ mod tests {
         record.remove().unwrap();
         record.remove().unwrap();
         assert!(!record.exists() && !record.file("kubeconfig").exists());
+    }
+
+    #[test]
+    fn while_another_file_is_there_a_removal_finds_the_record() {
+        let root = tempfile::tempdir().unwrap();
+        let record = Record::below(root.path(), ClusterKind::Kind, "a");
+        record.remove_others().unwrap();
+        record.write(&7).unwrap();
+        record.keep("kubeconfig", b"secret").unwrap();
+        fs::create_dir(record.file("logs")).unwrap();
+        fs::write(record.file("logs/node"), "").unwrap();
+        // As far as a removal may come before it is killed.
+        record.remove_others().unwrap();
+        assert!(record.exists() && !record.file("kubeconfig").exists() && !record.file("logs").exists());
+        record.remove().unwrap();
+        assert!(!record.file("").exists());
     }
 }

@@ -136,7 +136,7 @@ async fn forward(
         reached.namespaces = Some(namespaces(&kubeflow, &e2etest));
     }
     let invocation = Uuid::new_v4().to_string();
-    up::claims(cluster, &invocation).await?;
+    up::claims(stages, cluster, &invocation).await?;
     let claimed = bootstrap_install::inventory::claim(&client, &invocation).await;
     let claimed = claimed.map_err(|error| Failure::infrastructure(error.to_string()))?;
     let claim = claimed.ok_or_else(lasting::taken)?;

@@ -119,9 +119,11 @@ pub async fn version(client: &Client) -> Result<String, Failure> {
 }
 
 /// Tells the cluster who is about to claim it.
-pub async fn claims(cluster: &Arc<dyn Cluster>, invocation: &str) -> Result<(), Failure> {
-    let (cluster, invocation) = (Arc::clone(cluster), invocation.to_owned());
-    joined(spawn_blocking(move || cluster.claims(&invocation)).await)
+pub async fn claims(stages: &Stages, cluster: &Arc<dyn Cluster>, invocation: &str) -> Result<(), Failure> {
+    let (stops, invocation) = (stages.stops(), invocation.to_owned());
+    let claims = move |cluster: &dyn Cluster, say: Say<'_>| cluster.claims(&invocation, say);
+    // Another command may be at work on the cluster for long.
+    interruptible(cluster, &stops, &stages.progress, Stage::Up, claims).await
 }
 
 /// Removes the cluster. Returns what stays for somebody else's sake, which is said too.

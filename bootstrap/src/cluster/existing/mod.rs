@@ -103,7 +103,7 @@ impl Cluster for Existing {
         Ok(())
     }
 
-    fn claims(&self, invocation: &str) -> anyhow::Result<()> {
+    fn claims(&self, invocation: &str, _say: Say<'_>) -> anyhow::Result<()> {
         // A process runs once.
         self.invocation.get_or_init(|| invocation.to_owned());
         Ok(())

@@ -244,7 +244,7 @@ impl Cluster for Microk8s {
             say(format!("there is no MicroK8s cluster {} of ours", self.name));
             return Ok(Vec::new());
         }
-        let _lock = lock::hold()?;
+        let _lock = lock::hold_for_removal(say)?;
         self.still_this_one()?;
         self.remove(say).map(|()| Vec::new())
     }
