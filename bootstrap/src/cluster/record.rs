@@ -41,11 +41,19 @@ impl Record {
 
     /// The folder below which this user's records are.
     pub fn root() -> PathBuf {
-        let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let state = folder("XDG_STATE_HOME")
-            .or_else(|| folder("HOME").map(|home| home.join(".local/state")))
-            .unwrap_or_else(|| PathBuf::from("/var/lib"));
-        state.join("kfe2e")
+        let folder = |name: &str| env::var_os(name).map(PathBuf::from);
+        Self::root_in(folder("XDG_STATE_HOME"), folder("HOME"))
+    }
+
+    /// A relative folder for states is ignored, as the XDG Base Directory Specification has it: each working directory
+    /// would have records of its own.
+    fn root_in(state: Option<PathBuf>, home: Option<PathBuf>) -> PathBuf {
+        let state = state.filter(|state| state.is_absolute());
+        let home = home.filter(|home| !home.as_os_str().is_empty());
+        state
+            .or_else(|| home.map(|home| home.join(".local/state")))
+            .unwrap_or_else(|| PathBuf::from("/var/lib"))
+            .join("kfe2e")
     }
 
     fn names_beside(&self) -> anyhow::Result<Vec<String>> {
@@ -199,5 +207,15 @@ mod tests {
         assert!(record.exists() && !record.file("kubeconfig").exists() && !record.file("logs").exists());
         record.remove().unwrap();
         assert!(!record.file("").exists());
+    }
+
+    #[test]
+    fn a_relative_folder_for_states_is_ignored() {
+        let root = |state: &str, home: &str| Record::root_in(Some(state.into()), Some(home.into()));
+        assert_eq!(root("/s", "/h"), Path::new("/s/kfe2e"));
+        for state in ["s", ""] {
+            assert_eq!(root(state, "/h"), Path::new("/h/.local/state/kfe2e"));
+        }
+        assert_eq!(root("", ""), Path::new("/var/lib/kfe2e"));
     }
 }

@@ -45,7 +45,10 @@ impl Access {
     /// A client.
     pub(super) async fn client(&self) -> Result<Client, Failure> {
         let client = connect::through(self.read()?, Some(&self.context), false).await;
-        client.map_err(|why| Failure::usage(format!("--kubeconfig {}: {why}", self.kubeconfig.display())))
+        client.map_err(|why| Failure {
+            message: format!("--kubeconfig {}: {}", self.kubeconfig.display(), why.message),
+            ..why
+        })
     }
 
     /// Whether the cluster answers, is new enough, and lets us do what a run does.
@@ -147,5 +150,22 @@ mod tests {
             explained(&kube::Error::Service(Box::new(refused)))
                 .starts_with("the API server cannot be reached")
         );
+    }
+
+    #[tokio::test]
+    async fn credentials_that_are_not_to_be_had_are_no_wrong_flag() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = folder.path().join("kubeconfig");
+        let text = serde_json::json!({
+            "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+            "users": [{"name": "u", "user": {"exec": {"apiVersion": "client.authentication.k8s.io/v1",
+                "command": "sh", "args": ["-c", "echo expired >&2; exit 1"], "interactiveMode": "Never"}}}],
+            "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}],
+        });
+        std::fs::write(&kubeconfig, text.to_string()).unwrap();
+        let refused = Access { kubeconfig, context: "a".into() }.client().await.err().unwrap();
+        assert_eq!(refused.code, crds::ExitCode::Infrastructure);
+        assert!(refused.message.contains("failed: expired"), "{refused}");
     }
 }
