@@ -118,13 +118,13 @@ mod tests {
     fn a_folder_that_goes_before_the_file_is_in_it_is_made_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sub/a.lock");
-        let mut made = 0;
+        let mut asked = 0;
         let mut make = |folder: &Path| {
-            made += 1;
-            if made > 2 { fs::create_dir_all(folder) } else { Ok(()) }
+            asked += 1;
+            if asked > 2 { fs::create_dir_all(folder) } else { Ok(()) }
         };
         open(&path, &mut make).unwrap();
-        assert_eq!(made, 3);
+        assert_eq!(asked, 3);
         let nowhere = dir.path().join("none/a.lock");
         assert!(open(&nowhere, &mut |_| Ok(())).unwrap_err().to_string().contains("open the lock"));
     }

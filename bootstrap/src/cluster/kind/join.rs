@@ -29,6 +29,7 @@ use crate::{
         usable,
     },
     failure::Failure,
+    tool::Cancel,
 };
 
 impl Kind {
@@ -50,7 +51,7 @@ impl Kind {
             self.record.write(&of_a_found_one(engine, nodes.len(), invocations))?;
         }
         let (kubeconfig, context) = access(&self.record, self.name());
-        self.write_kubeconfig(engine, say)?;
+        self.write_kubeconfig(engine, &self.cancel, say)?;
         let lasting = self.request.reuse || facts.is_none();
         let created =
             Created { kubeconfig, context: Some(context), lasting, local: true, figures: BTreeMap::new() };
@@ -126,7 +127,7 @@ impl Kind {
         }
         if to_do {
             // Its owner may have made it anew since, with other keys.
-            self.write_kubeconfig(engine, say).with_context(|| {
+            self.write_kubeconfig(engine, &Cancel::default(), say).with_context(|| {
                 let name = self.name();
                 format!("what kfe2e made in kind cluster `{name}` is removed when that answers: start it, or delete it")
             })?;
@@ -160,10 +161,9 @@ impl Kind {
     }
 
     /// Asks `kind` for the kubeconfig, and keeps it where its owner alone can read it.
-    fn write_kubeconfig(&self, engine: &Engine, say: Say<'_>) -> anyhow::Result<()> {
-        let text = Program::find(&self.cancel, say)?
-            .tool(engine, self.name(), None, &["get", "kubeconfig"])
-            .run()?;
+    fn write_kubeconfig(&self, engine: &Engine, cancel: &Cancel, say: Say<'_>) -> anyhow::Result<()> {
+        let text =
+            Program::find(cancel, say)?.tool(engine, self.name(), None, &["get", "kubeconfig"]).run()?;
         self.record.keep(KUBECONFIG, text.as_bytes())
     }
 }
@@ -187,12 +187,9 @@ mod tests {
     use std::{path::PathBuf, sync::OnceLock};
 
     use super::*;
-    use crate::{
-        cluster::{
-            ClusterKind, Record,
-            kind::{request::Request, runtime::Runtime},
-        },
-        tool::Cancel,
+    use crate::cluster::{
+        ClusterKind, Record,
+        kind::{request::Request, runtime::Runtime},
     };
 
     fn kind(record: &Record) -> Kind {
