@@ -107,7 +107,7 @@ fn the_operator_speaks_to_the_api_server_alone() {
         let rules = spec[direction].as_array().unwrap();
         rules.iter().flat_map(|rule| rule["ports"].as_array().unwrap()).map(|port| &port["port"]).collect()
     };
-    assert_eq!(ports("egress"), [443, 6443]);
+    assert_eq!(ports("egress"), [443, 6443, 8443, 16443]);
     assert_eq!(ports("ingress"), ["http"]);
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crds::{
-    names::SYSTEM_NAMESPACE,
+    names::{SYSTEM_NAMESPACE, annotation},
     v1alpha1::{E2ETest, ZeroableDuration},
 };
 use e2e_tests::{
@@ -242,7 +242,8 @@ pub async fn pods_stay(shared: Arc<Shared>) {
         let refused = patch("ours", change.clone()).await.expect_err(&change.to_string());
         assert!(refused.contains("nothing of a pod but its deadline"), "{change}: {refused}");
     }
-    patch("ours", deadline).await.unwrap();
+    let with_reason = json!({"metadata": {"annotations": {annotation::ENDED: "ImagePullFailed"}}, "spec": {"activeDeadlineSeconds": 1}});
+    patch("ours", with_reason).await.unwrap();
 }
 
 pub async fn runs_stay(shared: Arc<Shared>) {
