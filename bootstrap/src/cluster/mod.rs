@@ -28,6 +28,7 @@ pub use connect::client;
 pub use embedded::Embedded;
 pub(crate) use embedded::tell;
 pub use existing::{Existing, ExistingArgs};
+pub use flags::MADE;
 pub use kind::{Kind, KindArgs};
 pub use microk8s::{Microk8s, Microk8sArgs};
 pub use pick::{Picked, pick};
@@ -72,6 +73,8 @@ impl fmt::Display for ClusterKind {
 pub struct ClusterSettings {
     /// The kind.
     pub kind: ClusterKind,
+    /// Whether `--cluster` named it; else it was taken for this machine.
+    pub kind_is_named: bool,
     /// Name: clusters of other names live beside it.
     pub name: String,
     /// Nodes; 0 is a control plane alone, where the kind can have that.

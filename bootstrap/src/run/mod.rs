@@ -70,13 +70,9 @@ pub async fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let limit = args.timeout.get().map_err(|error| Failure::usage(format!("--timeout: {error}")))?;
     let (kind, because) = args.cluster.kind();
     plan.cluster_because = because;
-    let settings = ClusterSettings {
-        must_be_new: true,
-        failure_logs: plan.out.join("cluster"),
-        ..args.cluster.settings(kind)
-    };
-    let cluster: Arc<dyn Cluster> = Arc::from(cluster::of(&settings)?);
-    up::checked(&cluster, plan.cluster_because.as_deref()).await?;
+    let settings =
+        ClusterSettings { must_be_new: true, failure_logs: plan.out.join("cluster"), ..args.settings(kind) };
+    let cluster = up::checked(&settings, plan.cluster_because.as_deref()).await?;
     prepare_folder(&plan.out)?;
     let interrupt =
         Interrupt::listen().map_err(|error| Failure::infrastructure(format!("signals: {error}")))?;
