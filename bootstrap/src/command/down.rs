@@ -26,7 +26,7 @@ pub fn down(args: &DownArgs) -> Result<ExitCode, Failure> {
     }
     for kind in kinds {
         let cluster = cluster::of(&args.settings(kind))?;
-        match cluster.check_removal() {
+        match cluster.check_made() {
             Ok(()) => clusters.push(cluster),
             Err(failure) => refused.push(failure),
         }

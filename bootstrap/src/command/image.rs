@@ -18,7 +18,7 @@ pub fn load(cluster: &ClusterArgs, folder: &Path) -> Result<ExitCode, Failure> {
     let (kind, because) = cluster.kind();
     let with_reason = |failure: Failure| failure.with_reason(because.as_deref());
     let cluster = cluster::of(&cluster.settings(kind)).map_err(with_reason)?;
-    cluster.check().map_err(with_reason)?;
+    cluster.check_made().map_err(with_reason)?;
     cluster.load_images(&[folder.to_owned()], &mut |line| tell(&line))?;
     Ok(ExitCode::Succeeded)
 }
