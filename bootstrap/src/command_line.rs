@@ -44,7 +44,7 @@ Examples:
 
 /// What `kfe2e down` does where no kind is named.
 const DOWN_CLUSTER: &str = "\
-Kind of cluster [default: every kind, microk8s or embedded cluster of this name that this user made]";
+Kind of cluster [default: all clusters of this name that this user made, of whatever kind]";
 
 const ASSETS_EXAMPLES: &str = "\
 Example:

@@ -25,6 +25,7 @@ impl Failure {
     }
 
     /// The same, with why a kind of cluster was taken where nobody named one: whoever is refused may have meant another.
+    #[must_use]
     pub fn with_reason(mut self, because: Option<&str>) -> Self {
         if let Some(because) = because {
             self.message = format!("{} ({because})", self.message);

@@ -55,7 +55,7 @@ impl Engine {
 
     /// The first runtime that answers, for a cluster that is to be made: whoever has none may make another kind.
     pub(super) fn find_for_new() -> Result<(Self, Description), Failure> {
-        Self::find().map_err(or_another_kind)
+        Self::find().map_err(|failure| or_another_kind(&failure))
     }
 
     /// The first runtime that answers, or why none does.
@@ -120,8 +120,8 @@ impl Engine {
 }
 
 /// What a cluster that is to be made can be instead.
-fn or_another_kind(failure: Failure) -> Failure {
-    Failure { message: format!("{failure}; or use --cluster embedded"), ..failure }
+fn or_another_kind(failure: &Failure) -> Failure {
+    Failure { code: failure.code, message: format!("{failure}; or use --cluster embedded") }
 }
 
 /// What `docker info` or `podman info` printed as JSON; a reason where it is no answer of a running server.
@@ -172,7 +172,7 @@ mod tests {
     fn only_who_makes_a_cluster_can_make_another_kind() {
         let stopped = Failure::infrastructure("Docker does not answer: start it");
         let wanted = "Docker does not answer: start it; or use --cluster embedded";
-        assert_eq!(or_another_kind(stopped), Failure::infrastructure(wanted));
+        assert_eq!(or_another_kind(&stopped), Failure::infrastructure(wanted));
     }
 
     #[test]
