@@ -63,7 +63,7 @@ impl Cluster for Existing {
         block_on(self.access.check())?
     }
 
-    fn check_removal(&self) -> Result<(), Failure> {
+    fn check_made(&self) -> Result<(), Failure> {
         self.access.read().map(drop)
     }
 

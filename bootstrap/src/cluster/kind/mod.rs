@@ -170,7 +170,7 @@ impl Cluster for Kind {
                 return Ok(());
             }
         }
-        let (engine, description) = Engine::find()?;
+        let (engine, description) = Engine::find_for_new()?;
         // Of a cluster that is there, the disk has what it takes, and its ports are in use by itself.
         if self.is_there(&engine)? {
             return Ok(());
@@ -178,7 +178,7 @@ impl Cluster for Kind {
         check::check(&self.request, size_of_images, &engine, &description)
     }
 
-    fn check_removal(&self) -> Result<(), Failure> {
+    fn check_made(&self) -> Result<(), Failure> {
         if self.record.exists() {
             return self.reached().map(drop).map_err(Failure::from);
         }
@@ -217,7 +217,7 @@ impl Cluster for Kind {
             Existing::Nothing | Existing::Leftovers => {}
         }
         // What is left of a name says nothing about where a new cluster goes.
-        let (engine, description) = Engine::find()?;
+        let (engine, description) = Engine::find_for_new()?;
         let program = Program::find(&self.cancel, say)?;
         let (request, record, cancel) = (&self.request, &self.record, &self.cancel);
         let maker = Maker { request, record, program, engine, description, cancel };

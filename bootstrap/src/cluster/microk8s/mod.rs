@@ -202,7 +202,7 @@ impl Cluster for Microk8s {
         if start == Start::Install { machine::check_disk() } else { Ok(()) }
     }
 
-    fn check_removal(&self) -> Result<(), Failure> {
+    fn check_made(&self) -> Result<(), Failure> {
         if self.record.exists() { machine::check_root() } else { Ok(()) }
     }
 
