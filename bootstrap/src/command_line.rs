@@ -7,9 +7,13 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crds::v1alpha1::PositiveDuration;
 
-use self::which_cluster::DEFAULT_NAME;
+use self::which_cluster::made_kinds;
 pub use self::which_cluster::{ClusterArgs, NewClusterArgs};
-use crate::{cluster::ClusterKind, manifests, progress::Output};
+use crate::{
+    cluster::{ClusterKind, ClusterSettings, ExistingArgs},
+    manifests,
+    progress::Output,
+};
 
 /// Image of tests that name none: the notebook server image of Kubeflow 1.10, which has Python, Jupyter and kfp.
 const DEFAULT_TEST_IMAGE: &str = "ghcr.io/kubeflow/kubeflow/notebook-servers/jupyter-scipy:v1.10.0";
@@ -29,8 +33,8 @@ Examples:
 
 const UP_EXAMPLES: &str = "\
 Examples:
-  eval \"$(kfe2e up --cluster kind --nodes 3)\"                # sets KUBECONFIG
-  sudo kfe2e up --cluster embedded --nodes 0 --name api      # an API server alone";
+  settings=$(kfe2e up --cluster kind --nodes 3) && eval \"$settings\"    # sets KUBECONFIG
+  sudo kfe2e up --cluster embedded --nodes 0 --name api                # an API server alone";
 
 const DOWN_EXAMPLES: &str = "\
 Examples:
@@ -38,9 +42,17 @@ Examples:
   kfe2e down --cluster kind --name mine
   kfe2e down --cluster existing --kubeconfig ~/.kube/config --context staging";
 
+/// What `kfe2e down` does where no kind is named.
+const DOWN_CLUSTER: &str = "\
+Kind of cluster [default: all clusters of this name that this user made, of whatever kind]";
+
 const ASSETS_EXAMPLES: &str = "\
 Example:
   kfe2e assets --kubernetes-version 1.36";
+
+const INVENTORY_EXAMPLES: &str = "\
+Example:
+  kfe2e inventory --name kubeflow manifests/example | kubectl apply --server-side -f -";
 
 const LOAD_EXAMPLES: &str = "\
 Example:
@@ -79,10 +91,10 @@ pub enum Command {
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<RunArgs>),
     /// Make a cluster, or find it running, and print its kubeconfig.
-    #[command(after_help = UP_EXAMPLES)]
+    #[command(after_help = UP_EXAMPLES, mut_arg("cluster", |kind| kind.value_parser(made_kinds())))]
     Up(UpArgs),
     /// Remove a cluster and everything that it left. Nothing to remove is a success.
-    #[command(after_help = DOWN_EXAMPLES)]
+    #[command(after_help = DOWN_EXAMPLES, mut_arg("cluster", |kind| kind.help(DOWN_CLUSTER)))]
     Down(DownArgs),
     /// Fetch or build the binaries of the embedded cluster once, and print the folders that hold them.
     #[command(after_help = ASSETS_EXAMPLES)]
@@ -93,6 +105,7 @@ pub enum Command {
     },
     /// Print the inventory that a gate needs to judge any rendered manifests, with the right to read their kinds, for
     /// `kubectl apply --server-side -f -`.
+    #[command(after_help = INVENTORY_EXAMPLES)]
     Inventory {
         /// A rendered file (also .gz, .zst), a folder, or `-` for standard input.
         #[arg(value_name = "FILE|DIR|-")]
@@ -148,6 +161,16 @@ pub struct RunArgs {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: NewClusterArgs,
+    /// Flags of one kind.
+    #[command(flatten)]
+    pub for_existing: ExistingArgs,
+}
+
+impl RunArgs {
+    /// Settings of a cluster of this kind.
+    pub fn settings(&self, kind: ClusterKind) -> ClusterSettings {
+        ClusterSettings { for_existing: self.for_existing.clone(), ..self.cluster.settings(kind) }
+    }
 }
 
 /// When a run leaves its cluster behind.
@@ -182,22 +205,29 @@ pub struct DownArgs {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
+    /// Flags of one kind.
+    #[command(flatten)]
+    pub for_existing: ExistingArgs,
+}
+
+impl DownArgs {
+    /// Settings of a cluster of this kind.
+    pub fn settings(&self, kind: ClusterKind) -> ClusterSettings {
+        ClusterSettings { for_existing: self.for_existing.clone(), ..self.cluster.settings(kind) }
+    }
 }
 
 /// `kfe2e image …`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ImageCommand {
     /// Load the images of an OCI layout into a running cluster.
-    #[command(after_help = LOAD_EXAMPLES)]
+    #[command(after_help = LOAD_EXAMPLES, mut_arg("cluster", |kind| kind.value_parser(made_kinds())))]
     Load {
         /// Folder of the layout.
         folder: PathBuf,
-        /// Kind of cluster [default: kind where Docker or Podman answers, else embedded].
-        #[arg(long, value_enum)]
-        cluster: Option<ClusterKind>,
-        /// Name of the cluster.
-        #[arg(long, default_value = DEFAULT_NAME, value_name = "NAME")]
-        name: String,
+        /// Which cluster.
+        #[command(flatten)]
+        cluster: ClusterArgs,
     },
     /// Write an image into an OCI layout, as a JSON description says.
     #[command(after_help = WRITE_EXAMPLES)]
@@ -223,6 +253,9 @@ mod tests {
 
     use super::*;
 
+    const COMMANDS: [&str; 8] =
+        ["run", "up", "down", "assets", "inventory", "image load", "image write", "image list"];
+
     /// The help of a command, as `kfe2e … --help` prints it.
     fn help(words: &str) -> String {
         let words = words.split(' ').chain(["--help"]);
@@ -231,7 +264,7 @@ mod tests {
 
     #[test]
     fn each_help_fits_a_screen_and_has_an_example() {
-        for command in ["run", "up", "down", "assets", "image load", "image write", "image list"] {
+        for command in COMMANDS {
             let help = help(&format!("kfe2e {command}"));
             assert!(help.contains(&format!("kfe2e {command} ")), "{help}");
             assert!(help.contains("Example"), "{help}");
@@ -242,11 +275,11 @@ mod tests {
 
     #[test]
     fn examples_are_command_lines() {
-        for command in ["", "run", "up", "down", "assets", "image load", "image write", "image list"] {
+        for command in [""].into_iter().chain(COMMANDS) {
             let help = help(format!("kfe2e {command}").trim());
             let examples = help.split("Example").nth(1).unwrap();
             for line in examples.lines().filter_map(|line| Some(line.split_once("kfe2e ")?.1)) {
-                let line = line.split([')', '#']).next().unwrap();
+                let line = line.split([')', '#', '|']).next().unwrap();
                 let words = ["kfe2e"].into_iter().chain(line.split_whitespace());
                 CommandLine::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
             }
@@ -260,5 +293,33 @@ mod tests {
             assert!(!down.contains(flag) && !load.contains(flag), "{flag}");
         }
         assert!(down.contains("--kubeconfig") && !load.contains("--kubeconfig"));
+    }
+
+    #[test]
+    fn a_cluster_that_is_somebodys_is_no_choice_where_it_is_of_no_use() {
+        for (command, is_of_use) in [("run", true), ("down", true), ("up", false), ("image load", false)] {
+            let help = help(&format!("kfe2e {command}"));
+            for text in ["--kubeconfig", "--context", "existing"] {
+                assert_eq!(help.contains(text), is_of_use, "{command}, {text}: {help}");
+            }
+            for kind in ["kind", "microk8s", "embedded"] {
+                let line = format!("kfe2e {command} --cluster {kind} --help");
+                let ended = CommandLine::try_parse_from(line.split(' ')).unwrap_err();
+                assert_eq!(ended.kind(), clap::error::ErrorKind::DisplayHelp, "{line}: {ended}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_command_says_what_it_takes_where_no_kind_is_named() {
+        let picked = "[default: kind where Docker or Podman answers, else embedded]";
+        for (command, text) in
+            [("run", picked), ("up", picked), ("image load", picked), ("down", DOWN_CLUSTER)]
+        {
+            let help = help(&format!("kfe2e {command}"));
+            let words: Vec<&str> = help.split_whitespace().collect();
+            assert!(words.join(" ").contains(text), "{help}");
+        }
+        assert!(!help("kfe2e down").contains("Docker or Podman"));
     }
 }

@@ -24,6 +24,15 @@ impl Failure {
         Self { code: ExitCode::Cancelled, message: message.into() }
     }
 
+    /// The same, with why a kind of cluster was taken where nobody named one: whoever is refused may have meant another.
+    #[must_use]
+    pub fn with_reason(mut self, because: Option<&str>) -> Self {
+        if let Some(because) = because {
+            self.message = format!("{} ({because})", self.message);
+        }
+        self
+    }
+
     /// Host, cluster, cloud or disk.
     pub fn infrastructure(message: impl Into<String>) -> Self {
         Self { code: ExitCode::Infrastructure, message: message.into() }
@@ -45,5 +54,18 @@ impl From<anyhow::Error> for Failure {
             Ok(failure) => failure,
             Err(error) => Self::infrastructure(format!("{error:#}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_why_this_kind_of_cluster_was_taken() {
+        let refused = || Failure::usage("no nodes");
+        assert_eq!(refused().with_reason(None), refused());
+        let because = "--cluster embedded is taken, as neither answers";
+        assert_eq!(refused().with_reason(Some(because)), Failure::usage(format!("no nodes ({because})")));
     }
 }

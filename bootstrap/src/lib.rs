@@ -16,7 +16,7 @@ use clap::Parser as _;
 use crds::ExitCode;
 
 use crate::{
-    command_line::{ClusterArgs, Command, CommandLine, ImageCommand},
+    command_line::{Command, CommandLine, ImageCommand},
     failure::Failure,
 };
 
@@ -40,9 +40,7 @@ fn run(command_line: CommandLine) -> Result<ExitCode, Failure> {
         Command::Assets { kubernetes_version } => command::assets::assets(kubernetes_version.as_deref()),
         Command::Inventory { from, name } => runtime()?.block_on(command::inventory::inventory(&from, &name)),
         Command::Image { command } => match command {
-            ImageCommand::Load { cluster, name, folder } => {
-                command::image::load(&ClusterArgs::named(cluster, name), &folder)
-            }
+            ImageCommand::Load { cluster, folder } => command::image::load(&cluster, &folder),
             ImageCommand::Write { spec, out } => command::image::write(&spec, &out),
             ImageCommand::List { folder } => command::image::list(&folder),
         },

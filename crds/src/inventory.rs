@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::format::read;
 
 /// Version of [`Inventory`]'s format.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 
 /// Key of the inventory in the data of its ConfigMap.
 pub const KEY: &str = "inventory.json";
@@ -142,8 +142,11 @@ mod tests {
         };
         let text = serde_json::to_string(&inventory).unwrap();
         assert_eq!(Inventory::parse(&text), Ok(inventory));
-        let newer = text.replace("\"schemaVersion\":1", "\"schemaVersion\":2");
-        assert!(Inventory::parse(&newer).unwrap_err().contains("schema version 2"));
+        let newer = text.replace("\"schemaVersion\":2", "\"schemaVersion\":3");
+        assert!(Inventory::parse(&newer).unwrap_err().contains("schema version 3"));
+        // Without a state, as the first format was.
+        let older = r#"{"schemaVersion": 1, "invocation": "i", "objects": []}"#;
+        assert!(Inventory::parse(older).unwrap_err().contains("schema version 1"));
         assert!(Inventory::parse("{").unwrap_err().starts_with("no inventory"));
     }
 

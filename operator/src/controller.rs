@@ -61,12 +61,12 @@ pub async fn run(
             missing.send_replace(Missing::new());
         }
     };
-    let gates = Arc::clone(&context);
+    let known = Arc::clone(&context);
     let passes = controller.run(reconcile, on_error, context).for_each(|result| async {
         match result {
             Ok(_) => {}
             // The run was deleted between a trigger and its pass.
-            Err(controller::Error::ObjectNotFound(run)) => gates.gates.leave(&run.name).await,
+            Err(controller::Error::ObjectNotFound(run)) => known.forget(&run.name).await,
             Err(error) => log(&error),
         }
     });

@@ -131,7 +131,7 @@ pub enum ReconcileError {
 
 impl ReconcileError {
     /// Every step that [`ReconcileError::step`] names.
-    pub const STEPS: [&'static str; 4] = ["observe", "act", "report", "parse"];
+    pub const STEPS: [&'static str; 5] = ["observe", "act", "report", "expire", "parse"];
 
     /// The step that failed, as a metric's label.
     pub const fn step(&self) -> &'static str {

@@ -107,7 +107,7 @@ fn the_operator_speaks_to_the_api_server_alone() {
         let rules = spec[direction].as_array().unwrap();
         rules.iter().flat_map(|rule| rule["ports"].as_array().unwrap()).map(|port| &port["port"]).collect()
     };
-    assert_eq!(ports("egress"), [443, 6443]);
+    assert_eq!(ports("egress"), [443, 6443, 8443, 16443]);
     assert_eq!(ports("ingress"), ["http"]);
 }
 
@@ -125,7 +125,7 @@ fn the_policies_speak_of_the_operators_account() {
         all.iter().filter(|object| object["kind"] == "ValidatingAdmissionPolicy").collect();
     let bound: BTreeSet<&str> =
         all.iter().filter_map(|object| object["spec"]["policyName"].as_str()).collect();
-    assert_eq!(policies.len(), 3);
+    assert_eq!(policies.len(), 4);
     for policy in policies {
         let condition = policy["spec"]["matchConditions"][0]["expression"].as_str().unwrap();
         assert_eq!(condition, format!("request.userInfo.username == '{account}'"));

@@ -317,7 +317,7 @@ async fn refusals(shared: Arc<Shared>) {
     for (more, code, sentence) in [
         (vec![], 2, "needs --kubeconfig FILE and --context NAME"),
         (vec!["--kubeconfig", kubeconfig], 2, "needs --kubeconfig FILE and --context NAME"),
-        (vec!["--kubeconfig", "/nowhere", "--context", "a"], 2, "No such file"),
+        (vec!["--kubeconfig", "/nowhere", "--context", "a"], 2, "no such file"),
         (vec!["--kubeconfig", kubeconfig, "--context", "a"], 2, "it has powerless, expired, nobody"),
         (vec!["--kubeconfig", kubeconfig, "--context", "nobody"], 4, "cannot be reached: Connection refused"),
         (vec!["--kubeconfig", kubeconfig, "--context", "expired"], 4, "may have expired"),

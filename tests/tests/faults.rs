@@ -60,10 +60,15 @@ async fn same_every_time(shared: Arc<Shared>) {
         .map(|outcome| async move { (outcome, matrix::run(world, Plan::new(outcome, Vec::new())).await) });
     for (outcome, second) in join_all(again).await {
         let first = matrix::clean(world, outcome).await;
-        assert_eq!(first.writes, second.writes, "{outcome}");
+        assert_eq!(made(&first.writes), made(&second.writes), "{outcome}");
         assert_eq!(first.end, second.end, "{outcome}");
         assert_eq!(second.violations, Vec::<String>::new(), "{outcome}");
     }
+}
+
+/// The writes without those that say how far a run is: which moments of a pod a pass sees is not the same every time.
+fn made(writes: &[(String, usize)]) -> Vec<&(String, usize)> {
+    writes.iter().filter(|(site, _)| site != "patch e2etests/status").collect()
 }
 
 async fn some_kills(shared: Arc<Shared>) {

@@ -152,7 +152,7 @@ fn bad_input() {
         (vec!["--script", &empty], "the script is empty"),
         (vec!["--script", "/nowhere.py"], "No such file"),
         (vec!["-f", &unknown], "spec.tests[0].scrpt: unknown field"),
-        (vec!["-f", &two], "spec.tests[0]: give exactly one of notebook and script"),
+        (vec!["-f", &two], "spec.tests[0]: give exactly one of notebook, script and job"),
         (vec!["--notebook", &valid, "--timeout", "soon"], "is no duration"),
         (vec!["--notebook", &valid, "--images", "/nowhere"], "/nowhere"),
         (vec![], "there is nothing to test"),

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         trial("it makes no job that reaches further than a test", &runtime, &shared, rights::hostile_jobs),
         trial("it changes nothing that no run owns", &runtime, &shared, rights::things_of_others),
         trial("it changes nothing of a pod but its deadline", &runtime, &shared, rights::pods_stay),
+        trial("it deletes only runs that may go", &runtime, &shared, rights::runs_stay),
         trial(
             "no hostile run succeeds, and nearly all are refused at once",
             &runtime,

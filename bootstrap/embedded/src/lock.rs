@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
+    io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     thread,
@@ -12,6 +13,9 @@ use crate::Error;
 
 /// How often a taken lock is tried again.
 const TICK: Duration = Duration::from_millis(50);
+
+/// How often its folder may be gone again before the file is in it.
+const TRIES: usize = 100;
 
 /// A held lock. The kernel frees it when the process ends, however that happens, and since files are not
 /// inherited by programs that are started, no daemon keeps it.
@@ -30,9 +34,6 @@ impl Lock {
         mut busy: impl FnMut(),
         tick: &mut dyn FnMut() -> Result<(), Error>,
     ) -> Result<Self, Error> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        }
         let deadline = Instant::now() + limit;
         let mut told = false;
         loop {
@@ -59,12 +60,7 @@ impl Lock {
     /// Locks the file unless another holds it. A holder removes the file at its end, so what was locked may
     /// no longer be what the path names: then nothing is held.
     fn attempt(path: &Path) -> Result<Option<Self>, Error> {
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)
-            .map_err(Error::io("open the lock", path))?;
+        let file = open(path, &mut |folder| fs::create_dir_all(folder))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -73,6 +69,20 @@ impl Lock {
         let held = file.metadata().map_err(Error::io("read", path))?.ino();
         let named = fs::metadata(path).ok().map(|m| m.ino());
         Ok((named == Some(held)).then(|| Self { path: path.to_owned(), file }))
+    }
+}
+
+/// Opens the file in a folder that is made for it, and that whoever ends meanwhile may remove while it is empty.
+fn open(path: &Path, make: &mut dyn FnMut(&Path) -> io::Result<()>) -> Result<File, Error> {
+    let mut tries = 1;
+    loop {
+        if let Some(folder) = path.parent() {
+            make(folder).map_err(Error::io("create", folder))?;
+        }
+        match File::options().create(true).truncate(false).write(true).open(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound && tries < TRIES => tries += 1,
+            opened => return opened.map_err(Error::io("open the lock", path)),
+        }
     }
 }
 
@@ -102,6 +112,21 @@ mod tests {
         drop(first);
         assert!(!path.exists());
         drop(take(&path, Duration::ZERO).unwrap());
+    }
+
+    #[test]
+    fn a_folder_that_goes_before_the_file_is_in_it_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sub/a.lock");
+        let mut asked = 0;
+        let mut make = |folder: &Path| {
+            asked += 1;
+            if asked > 2 { fs::create_dir_all(folder) } else { Ok(()) }
+        };
+        open(&path, &mut make).unwrap();
+        assert_eq!(asked, 3);
+        let nowhere = dir.path().join("none/a.lock");
+        assert!(open(&nowhere, &mut |_| Ok(())).unwrap_err().to_string().contains("open the lock"));
     }
 
     #[test]

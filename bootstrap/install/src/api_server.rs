@@ -1,7 +1,10 @@
 //! A small API server for tests: objects by path, with UIDs, versions, preconditions and finalizers as the real one has
 //! them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use http::{Request, Response};
 use kube::{Client, client::Body};
@@ -9,7 +12,8 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// The last part of the paths that are lists.
-const PLURALS: [&str; 12] = [
+const PLURALS: [&str; 13] = [
+    "bars",
     "configmaps",
     "cronjobs",
     "customresourcedefinitions",
@@ -37,6 +41,8 @@ struct State {
     clock: u64,
     page: Option<usize>,
     requests: Vec<String>,
+    /// Requests that are not allowed.
+    forbidden: Vec<String>,
     /// What somebody does right after a request.
     after: Vec<(String, String, Option<Value>)>,
 }
@@ -72,6 +78,11 @@ impl ApiServer {
     /// What somebody puts there, or takes away, right after a request such as `GET /api/v1/pods`.
     pub(crate) fn after(&self, request: &str, path: &str, object: Option<Value>) {
         self.state().after.push((request.to_owned(), path.to_owned(), object));
+    }
+
+    /// Forbids a request such as `PATCH /api/v1/namespaces/a`.
+    pub(crate) fn forbid(&self, request: &str) {
+        self.state().forbidden.push(request.to_owned());
     }
 
     /// The object there.
@@ -119,6 +130,7 @@ impl State {
         let request = format!("{method} {path}");
         self.requests.push(request.clone());
         let answer = match method {
+            _ if self.forbidden.contains(&request) => status(403),
             "GET" => self.read(path, query.unwrap_or_default()),
             "POST" => self.create(path, body),
             "PUT" => self.replace(path, body),
@@ -142,9 +154,27 @@ impl State {
             return (200, object.clone());
         }
         match path.rsplit_once('/') {
+            Some(("", "apis")) => (200, self.groups()),
             Some((prefix, plural)) if PLURALS.contains(&plural) => (200, self.list(prefix, plural, query)),
             _ => status(404),
         }
+    }
+
+    /// The groups and versions of which there is anything.
+    fn groups(&self) -> Value {
+        let mut groups = BTreeMap::<&str, BTreeSet<&str>>::new();
+        for path in self.objects.keys() {
+            let mut parts = path.split('/').skip(1);
+            if let (Some("apis"), Some(group), Some(version)) = (parts.next(), parts.next(), parts.next()) {
+                groups.entry(group).or_default().insert(version);
+            }
+        }
+        let version = |group: &str, version: &str| json!({"groupVersion": format!("{group}/{version}"), "version": version});
+        let groups = groups.iter().map(|(group, versions)| {
+            let versions: Vec<Value> = versions.iter().map(|it| version(group, it)).collect();
+            json!({"name": group, "versions": versions})
+        });
+        json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups.collect::<Vec<_>>()})
     }
 
     fn list(&self, prefix: &str, plural: &str, query: &str) -> Value {
@@ -211,7 +241,11 @@ impl State {
 }
 
 fn status(code: u16) -> (u16, Value) {
-    let reason = if code == 404 { "NotFound" } else { "Conflict" };
+    let reason = match code {
+        403 => "Forbidden",
+        404 => "NotFound",
+        _ => "Conflict",
+    };
     let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": reason, "reason": reason});
     (code, status)
 }

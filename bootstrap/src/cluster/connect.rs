@@ -10,9 +10,9 @@ use crate::{failure::Failure, tool::on_the_path};
 
 /// A client of the cluster.
 pub async fn client(created: &Created) -> Result<Client, Failure> {
-    let fails = |why: String| Failure::infrastructure(format!("{}: {why}", created.kubeconfig.display()));
+    let fails = |why| Failure::infrastructure(format!("{}: {why}", created.kubeconfig.display()));
     let kubeconfig = Kubeconfig::read_from(&created.kubeconfig).map_err(|error| fails(chain(&error)))?;
-    through(kubeconfig, created.context.as_deref(), created.local).await.map_err(fails)
+    through(kubeconfig, created.context.as_deref(), created.local).await.map_err(|why| fails(why.message))
 }
 
 /// A client by a kubeconfig and one of its contexts, else its current one; else why there is none. Retries are ours,
@@ -21,21 +21,29 @@ pub(super) async fn through(
     mut kubeconfig: Kubeconfig,
     context: Option<&str>,
     local: bool,
-) -> Result<Client, String> {
+) -> Result<Client, Failure> {
     let plugin = context.and_then(|context| exec_plugin::of(&kubeconfig, context)).unwrap_or_default();
-    if let Some(timeout) = on_the_path("timeout") {
+    let timeout = on_the_path("timeout");
+    if let Some(reason) =
+        context.and_then(|context| exec_plugin::unbounded(&kubeconfig, context, timeout.is_some()))
+    {
+        return Err(Failure::usage(reason));
+    }
+    if let Some(timeout) = timeout {
         exec_plugin::bound(&mut kubeconfig, &timeout, exec_plugin::WITHIN);
     }
     let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    let mut config = config.map_err(|error| chain(&error))?;
+    let mut config = config.map_err(|error| Failure::usage(chain(&error)))?;
     config.default_retry = false;
     if local {
         // A proxy of the environment knows the way out, not the way to a cluster on this machine.
         config.proxy_url = None;
     }
     Client::try_from(config).map_err(|error| {
-        exec_plugin::explained(&error, &plugin, exec_plugin::WITHIN).unwrap_or_else(|| chain(&error))
+        // Credentials that are not to be had now, as when they expired, are no wrong flag.
+        let why = exec_plugin::explained(&error, &plugin, exec_plugin::WITHIN);
+        why.map_or_else(|| Failure::usage(chain(&error)), Failure::infrastructure)
     })
 }
 

@@ -42,7 +42,7 @@ impl Cluster for Embedded {
         bootstrap_embedded::preflight(&self.config).map_err(|error| refused(&error))
     }
 
-    fn check_removal(&self) -> Result<(), Failure> {
+    fn check_made(&self) -> Result<(), Failure> {
         bootstrap_embedded::preflight_down(&self.config.roots, &self.config.name)
             .map_err(|error| refused(&error))
     }

@@ -10,7 +10,7 @@ use std::{
 
 use kube::{
     client::AuthError,
-    config::{ExecConfig, Kubeconfig},
+    config::{AuthInfo, ExecConfig, Kubeconfig},
 };
 
 /// How long one may take: people may have to log in by a browser.
@@ -26,10 +26,30 @@ const MISSING: [i32; 2] = [126, 127];
 
 /// The program that the user of a context gets its credentials from.
 pub(super) fn of(kubeconfig: &Kubeconfig, context: &str) -> Option<String> {
+    user(kubeconfig, context)?.exec.as_ref()?.command.clone()
+}
+
+/// Why a program that gives the credentials of a context could not be kept from hanging, if so.
+pub(super) fn unbounded(kubeconfig: &Kubeconfig, context: &str, has_timeout: bool) -> Option<String> {
+    let provider = user(kubeconfig, context)?.auth_provider.as_ref();
+    let old = provider.and_then(|provider| provider.config.get("cmd-path"));
+    if let Some(program) = old {
+        return Some(format!(
+            "the credentials of context {context} come from `{program}` by an auth-provider, which Kubernetes no longer knows: \
+             let the kubeconfig name it as `exec`"
+        ));
+    }
+    let program = of(kubeconfig, context).filter(|_| !has_timeout)?;
+    Some(format!(
+        "the program `{program}`, which gives the credentials of context {context}, could hang, and this machine lacks the \
+         program `timeout`, which would end it: install coreutils"
+    ))
+}
+
+fn user<'a>(kubeconfig: &'a Kubeconfig, context: &str) -> Option<&'a AuthInfo> {
     let context = kubeconfig.contexts.iter().find(|found| found.name == context)?;
     let user = context.context.as_ref()?.user.as_ref()?;
-    let found = kubeconfig.auth_infos.iter().find(|found| found.name == *user)?;
-    found.auth_info.as_ref()?.exec.as_ref()?.command.clone()
+    kubeconfig.auth_infos.iter().find(|found| found.name == *user)?.auth_info.as_ref()
 }
 
 /// Gives every program of a kubeconfig a deadline, which the program `timeout` keeps.
@@ -133,6 +153,21 @@ mod tests {
         assert!(nonsense.starts_with(&format!("{sh}, did not print an ExecCredential")), "{nonsense}");
         let status = r#"{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "t"}}"#;
         assert_eq!(refused("sh", &format!("echo '{status}'"), long).await, None);
+    }
+
+    #[test]
+    fn a_program_that_nothing_would_end_is_refused() {
+        let exec = kubeconfig("sh", "x");
+        assert_eq!(unbounded(&exec, "a", true), None);
+        assert!(unbounded(&exec, "a", false).unwrap().contains("lacks the program `timeout`"));
+        let with = |config| -> Kubeconfig {
+            let mut all = serde_json::to_value(&exec).unwrap();
+            all["users"][0]["user"] = serde_json::json!({"auth-provider": {"name": "gcp", "config": config}});
+            serde_json::from_value(all).unwrap()
+        };
+        let old = unbounded(&with(serde_json::json!({"cmd-path": "/bin/g"})), "a", true).unwrap();
+        assert!(old.contains("come from `/bin/g` by an auth-provider"), "{old}");
+        assert_eq!(unbounded(&with(serde_json::json!({"id-token": "t"})), "a", false), None);
     }
 
     #[test]

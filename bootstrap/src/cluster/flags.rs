@@ -3,7 +3,7 @@
 use super::{ClusterKind, ClusterSettings};
 
 /// The kinds whose clusters are made by `kfe2e`.
-const MADE: &[ClusterKind] = &[ClusterKind::Kind, ClusterKind::Microk8s, ClusterKind::Embedded];
+pub const MADE: &[ClusterKind] = &[ClusterKind::Kind, ClusterKind::Microk8s, ClusterKind::Embedded];
 
 /// A flag that not every kind takes.
 struct Flag {
@@ -52,11 +52,12 @@ pub(super) fn check(asked: &ClusterSettings) -> Result<(), String> {
     let refused = FLAGS.iter().find(|flag| !flag.kinds.contains(&asked.kind) && (flag.given)(asked));
     refused.map_or(Ok(()), |Flag { name, kinds, instead, .. }| {
         let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-        Err(format!(
-            "{name} belongs to --cluster {}, and this is --cluster {}{instead}",
-            kinds.join(" or "),
-            asked.kind
-        ))
+        let kinds = kinds.join(" or ");
+        Err(if asked.kind_is_named {
+            format!("{name} belongs to --cluster {kinds}, and this is --cluster {}{instead}", asked.kind)
+        } else {
+            format!("{name} needs --cluster {kinds}: add it")
+        })
     })
 }
 
@@ -68,10 +69,10 @@ mod tests {
     use crate::command_line::{Command, CommandLine};
 
     fn refused(line: &str, kind: ClusterKind) -> Option<String> {
-        let Command::Up(up) = CommandLine::parse_from(line.split(' ')).command else {
-            panic!("no up: {line}")
+        let Command::Run(run) = CommandLine::parse_from(line.split(' ')).command else {
+            panic!("no run: {line}")
         };
-        check(&up.cluster.settings(kind)).err()
+        check(&run.settings(kind)).err()
     }
 
     #[test]
@@ -92,8 +93,8 @@ mod tests {
             ("--kubeconfig", " a", existing),
             ("--context", " a", existing),
         ] {
-            let line = format!("kfe2e up {flag}{value}");
             for of in [MADE, existing].concat() {
+                let line = format!("kfe2e run --kubeflow none --cluster {of} {flag}{value}");
                 let refused = refused(&line, of);
                 assert_eq!(refused.is_none(), kinds.contains(&of), "{line} with {of}: {refused:?}");
                 let names = |sentence: String| sentence.starts_with(flag) && sentence.contains(of.as_str());
@@ -101,15 +102,23 @@ mod tests {
             }
         }
         assert_eq!(
-            refused("kfe2e up --nodes 3", ClusterKind::Existing).unwrap(),
+            refused("kfe2e run --kubeflow none --cluster existing --nodes 3", ClusterKind::Existing).unwrap(),
             "--nodes belongs to --cluster kind or microk8s or embedded, and this is --cluster existing"
         );
     }
 
     #[test]
+    fn who_named_no_kind_is_told_which_one_to_name() {
+        let refused =
+            |flag: &str| refused(&format!("kfe2e run --kubeflow none {flag} a"), ClusterKind::Embedded);
+        assert_eq!(refused("--kubeconfig").unwrap(), "--kubeconfig needs --cluster existing: add it");
+        assert_eq!(refused("--kind-config").unwrap(), "--kind-config needs --cluster kind: add it");
+    }
+
+    #[test]
     fn a_command_line_without_flags_fits_all() {
         for of in [MADE, &[ClusterKind::Existing]].concat() {
-            assert_eq!(refused("kfe2e up", of), None);
+            assert_eq!(refused("kfe2e run --kubeflow none", of), None);
         }
     }
 }

@@ -28,6 +28,7 @@ pub use connect::client;
 pub use embedded::Embedded;
 pub(crate) use embedded::tell;
 pub use existing::{Existing, ExistingArgs};
+pub use flags::MADE;
 pub use kind::{Kind, KindArgs};
 pub use microk8s::{Microk8s, Microk8sArgs};
 pub use pick::{Picked, pick};
@@ -72,6 +73,8 @@ impl fmt::Display for ClusterKind {
 pub struct ClusterSettings {
     /// The kind.
     pub kind: ClusterKind,
+    /// Whether `--cluster` named it; else it was taken for this machine.
+    pub kind_is_named: bool,
     /// Name: clusters of other names live beside it.
     pub name: String,
     /// Nodes; 0 is a control plane alone, where the kind can have that.
@@ -121,9 +124,9 @@ pub type Say<'a> = &'a mut (dyn FnMut(String) + Send);
 pub trait Cluster: Send + Sync {
     /// What keeps this machine from having such a cluster, found without a side effect.
     fn check(&self) -> Result<(), Failure>;
-    /// What keeps this machine from removing such a cluster: less than [`Cluster::check`], for what was made may outlive
-    /// the programs that made it.
-    fn check_removal(&self) -> Result<(), Failure>;
+    /// What keeps this machine from removing or using such a cluster once it was made: less than [`Cluster::check`], for
+    /// what was made may outlive the programs that made it.
+    fn check_made(&self) -> Result<(), Failure>;
     /// Makes the cluster, or finds it running where that is allowed. What it made is removed again when it fails or is
     /// interrupted; what it found is left as it was. It returns once pods can be made and names resolve.
     fn create(&self, say: Say<'_>) -> anyhow::Result<Created>;
@@ -137,7 +140,7 @@ pub trait Cluster: Send + Sync {
     fn evidence(&self, folder: &Path) -> anyhow::Result<()>;
     /// Told before an invocation of `kfe2e` claims the cluster. Of one that lasts, what that makes in it is what
     /// [`Cluster::destroy`] removes from it, also in a later process.
-    fn claims(&self, _invocation: &str) -> anyhow::Result<()> {
+    fn claims(&self, _invocation: &str, _say: Say<'_>) -> anyhow::Result<()> {
         Ok(())
     }
     /// Removes the cluster and everything that it left; nothing to remove is a success. Of a cluster that lasts, only

@@ -41,11 +41,19 @@ impl Record {
 
     /// The folder below which this user's records are.
     pub fn root() -> PathBuf {
-        let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let state = folder("XDG_STATE_HOME")
-            .or_else(|| folder("HOME").map(|home| home.join(".local/state")))
-            .unwrap_or_else(|| PathBuf::from("/var/lib"));
-        state.join("kfe2e")
+        let folder = |name: &str| env::var_os(name).map(PathBuf::from);
+        Self::root_in(folder("XDG_STATE_HOME"), folder("HOME"))
+    }
+
+    /// A relative folder for states is ignored, as the XDG Base Directory Specification has it: each working directory
+    /// would have records of its own.
+    fn root_in(state: Option<PathBuf>, home: Option<PathBuf>) -> PathBuf {
+        let state = state.filter(|state| state.is_absolute());
+        let home = home.filter(|home| !home.as_os_str().is_empty());
+        state
+            .or_else(|| home.map(|home| home.join(".local/state")))
+            .unwrap_or_else(|| PathBuf::from("/var/lib"))
+            .join("kfe2e")
     }
 
     fn names_beside(&self) -> anyhow::Result<Vec<String>> {
@@ -120,20 +128,42 @@ impl Record {
         }
     }
 
-    /// Removes it with all its files; the last step of a removal.
+    /// Removes it with all its files; the last step of a removal. Its own file goes last: while there is any other, a
+    /// removal that broke off is found and done again.
     pub fn remove(&self) -> anyhow::Result<()> {
-        match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(anyhow!("removing {}: {error}", self.folder.display()))
+        let removed = self
+            .remove_others()
+            .and_then(|()| fs::remove_file(self.path()).or_else(unless_gone))
+            .and_then(|()| fs::remove_dir(&self.folder).or_else(unless_gone));
+        removed.with_context(|| format!("removing {}", self.folder.display()))
+    }
+
+    /// Removes all files but its own.
+    fn remove_others(&self) -> io::Result<()> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) => return unless_gone(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_name() != FILE {
+                let (path, is_folder) = (entry.path(), entry.file_type()?.is_dir());
+                let removed = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+                removed.or_else(unless_gone)?;
             }
-            Ok(()) | Err(_) => Ok(()),
         }
+        Ok(())
     }
 
     /// Its own file.
     pub fn path(&self) -> PathBuf {
         self.folder.join(FILE)
     }
+}
+
+/// What is gone already is what a removal wants.
+fn unless_gone(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 #[cfg(test)]
@@ -161,5 +191,31 @@ mod tests {
         record.remove().unwrap();
         record.remove().unwrap();
         assert!(!record.exists() && !record.file("kubeconfig").exists());
+    }
+
+    #[test]
+    fn while_another_file_is_there_a_removal_finds_the_record() {
+        let root = tempfile::tempdir().unwrap();
+        let record = Record::below(root.path(), ClusterKind::Kind, "a");
+        record.remove_others().unwrap();
+        record.write(&7).unwrap();
+        record.keep("kubeconfig", b"secret").unwrap();
+        fs::create_dir(record.file("logs")).unwrap();
+        fs::write(record.file("logs/node"), "").unwrap();
+        // As far as a removal may come before it is killed.
+        record.remove_others().unwrap();
+        assert!(record.exists() && !record.file("kubeconfig").exists() && !record.file("logs").exists());
+        record.remove().unwrap();
+        assert!(!record.file("").exists());
+    }
+
+    #[test]
+    fn a_relative_folder_for_states_is_ignored() {
+        let root = |state: &str, home: &str| Record::root_in(Some(state.into()), Some(home.into()));
+        assert_eq!(root("/s", "/h"), Path::new("/s/kfe2e"));
+        for state in ["s", ""] {
+            assert_eq!(root(state, "/h"), Path::new("/h/.local/state/kfe2e"));
+        }
+        assert_eq!(root("", ""), Path::new("/var/lib/kfe2e"));
     }
 }

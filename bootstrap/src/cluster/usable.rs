@@ -48,7 +48,8 @@ pub(super) fn wait(
     })?
 }
 
-async fn cancelled(cancel: &Cancel) {
+/// Returns when it is cancelled.
+pub(super) async fn cancelled(cancel: &Cancel) {
     while !cancel.is_cancelled() {
         tokio::time::sleep(TICK).await;
     }

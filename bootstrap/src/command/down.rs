@@ -22,11 +22,11 @@ pub fn down(args: &DownArgs) -> Result<ExitCode, Failure> {
     let kinds = kinds(&args.cluster);
     if kinds.is_empty() {
         // A flag that no kind of cluster made here takes is no less wrong where there is none.
-        cluster::of(&args.cluster.settings(ClusterKind::Embedded))?;
+        cluster::of(&args.settings(ClusterKind::Embedded))?;
     }
     for kind in kinds {
-        let cluster = cluster::of(&args.cluster.settings(kind))?;
-        match cluster.check_removal() {
+        let cluster = cluster::of(&args.settings(kind))?;
+        match cluster.check_made() {
             Ok(()) => clusters.push(cluster),
             Err(failure) => refused.push(failure),
         }

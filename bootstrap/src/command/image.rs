@@ -10,23 +10,15 @@ use bootstrap_image::{Entry, Image, Layer, minimal_root, write_layout};
 use crds::ExitCode;
 use serde::Deserialize;
 
-use crate::{
-    cluster::{self, ClusterKind},
-    command_line::ClusterArgs,
-    failure::Failure,
-};
+use crate::{cluster, command_line::ClusterArgs, failure::Failure};
 
 /// Loads the images of a layout into a running cluster.
 pub fn load(cluster: &ClusterArgs, folder: &Path) -> Result<ExitCode, Failure> {
     bootstrap_image::list(folder).map_err(|error| Failure::usage(error.to_string()))?;
-    let (kind, _) = cluster.kind();
-    if kind == ClusterKind::Existing {
-        return Err(Failure::usage(
-            "--cluster existing: images cannot be loaded into such a cluster; push them to a registry that its nodes reach",
-        ));
-    }
-    let cluster = cluster::of(&cluster.settings(kind))?;
-    cluster.check()?;
+    let (kind, because) = cluster.kind();
+    let with_reason = |failure: Failure| failure.with_reason(because.as_deref());
+    let cluster = cluster::of(&cluster.settings(kind)).map_err(with_reason)?;
+    cluster.check_made().map_err(with_reason)?;
     cluster.load_images(&[folder.to_owned()], &mut |line| tell(&line))?;
     Ok(ExitCode::Succeeded)
 }

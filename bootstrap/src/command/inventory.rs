@@ -16,10 +16,23 @@ const RENDER_WITHIN: Duration = Duration::from_mins(5);
 
 /// Prints the manifests.
 pub async fn inventory(from: &Path, name: &str) -> Result<ExitCode, Failure> {
+    if !is_config_map_name(name) {
+        return Err(Failure::usage(format!(
+            "--name {name}: a ConfigMap has this name, so it must be of small letters, digits, `-` and `.`, begin and end \
+             with a letter or digit, and have at most 253 characters"
+        )));
+    }
     let objects = if from == Path::new("-") { standard_input()? } else { read(from).await? };
     let manifests = gate_manifests(name, &objects).map_err(|error| Failure::usage(error.to_string()))?;
     print(&manifests)?;
     Ok(ExitCode::Succeeded)
+}
+
+/// Whether a ConfigMap may have this name: as the CRD's pattern of `spec.kubeflow.inventory`.
+fn is_config_map_name(name: &str) -> bool {
+    let outer = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
+    let inner = |character: char| outer(character) || matches!(character, '-' | '.');
+    name.len() <= 253 && name.starts_with(outer) && name.ends_with(outer) && name.chars().all(inner)
 }
 
 /// The objects of a file or folder.
@@ -59,4 +72,21 @@ fn print(manifests: &GateManifests) -> Result<(), Failure> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_no_object_can_have_is_a_wrong_flag() {
+        let nowhere = Path::new("/nowhere");
+        for name in ["Bad_N", "", "-a", "a.", "a/b", &"a".repeat(254)] {
+            let refused = inventory(nowhere, name).await.unwrap_err();
+            assert_eq!(refused.code, ExitCode::Usage);
+            assert!(refused.message.starts_with(&format!("--name {name}: ")), "{refused}");
+        }
+        let read = inventory(nowhere, "my.kubeflow-2").await.unwrap_err();
+        assert!(read.message.contains("/nowhere"), "{read}");
+    }
 }

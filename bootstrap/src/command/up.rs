@@ -1,9 +1,8 @@
 //! `kfe2e up`.
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{path::PathBuf, time::Instant};
 
 use crate::{
-    cluster::{self, Cluster, ClusterKind},
     command::shown,
     command_line::UpArgs,
     failure::Failure,
@@ -19,11 +18,7 @@ use crds::{ExitCode, run_event::Stage, run_result::StageResult};
 /// Makes a cluster, or finds it running. What is half made when it fails or is interrupted is removed again.
 pub async fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     let (kind, because) = args.cluster.kind();
-    if kind == ClusterKind::Existing {
-        return Err(Failure::usage("--cluster existing: such a cluster is up already; `kfe2e run` uses it"));
-    }
-    let cluster: Arc<dyn Cluster> = Arc::from(cluster::of(&args.cluster.settings(kind))?);
-    checked(&cluster, because.as_deref()).await?;
+    let cluster = checked(&args.cluster.settings(kind), because.as_deref()).await?;
     let interrupt =
         Interrupt::listen().map_err(|error| Failure::infrastructure(format!("signals: {error}")))?;
     let (progress, drawing) = Progress::start(args.output);

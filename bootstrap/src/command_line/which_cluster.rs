@@ -2,12 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{
+    Args, ValueEnum as _,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 
-use crate::cluster::{ClusterKind, ClusterSettings, ExistingArgs, KindArgs, Microk8sArgs, Picked, pick};
+use crate::cluster::{
+    ClusterKind, ClusterSettings, ExistingArgs, KindArgs, MADE, Microk8sArgs, Picked, pick,
+};
 
-/// Name of a cluster that is given none.
-pub(super) const DEFAULT_NAME: &str = ClusterSettings::DEFAULT_NAME;
+/// What `--cluster` takes where a cluster that is somebody's is of no use.
+pub(super) fn made_kinds() -> impl TypedValueParser<Value = ClusterKind> {
+    PossibleValuesParser::new(MADE.iter().filter_map(ClusterKind::to_possible_value))
+        .try_map(|kind| ClusterKind::from_str(&kind, false))
+}
 
 /// A cluster that is there.
 #[derive(Args, Clone, Debug)]
@@ -16,23 +24,16 @@ pub struct ClusterArgs {
     #[arg(long, value_enum)]
     pub cluster: Option<ClusterKind>,
     /// Name of the cluster, a DNS label; clusters of other names live beside it.
-    #[arg(long, default_value = DEFAULT_NAME, value_name = "NAME")]
+    #[arg(long, default_value = ClusterSettings::DEFAULT_NAME, value_name = "NAME")]
     pub name: String,
-    /// Flags of one kind.
-    #[command(flatten)]
-    pub for_existing: ExistingArgs,
 }
 
 impl ClusterArgs {
-    /// A cluster by kind and name alone.
-    pub fn named(cluster: Option<ClusterKind>, name: String) -> Self {
-        Self { cluster, name, for_existing: ExistingArgs::default() }
-    }
-
     /// Settings of a cluster of this kind that is there.
     pub fn settings(&self, kind: ClusterKind) -> ClusterSettings {
         ClusterSettings {
             kind,
+            kind_is_named: self.cluster.is_some(),
             name: self.name.clone(),
             nodes: ClusterSettings::DEFAULT_NODES,
             kubernetes_version: None,
@@ -41,7 +42,7 @@ impl ClusterArgs {
             failure_logs: Path::new("kfe2e-results").join(&self.name),
             for_kind: KindArgs::default(),
             for_microk8s: Microk8sArgs::default(),
-            for_existing: self.for_existing.clone(),
+            for_existing: ExistingArgs::default(),
         }
     }
 

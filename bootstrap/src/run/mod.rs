@@ -14,7 +14,7 @@ pub mod up;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs, io,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -51,6 +51,8 @@ use crate::{
 pub struct Reached {
     /// Whether there is a cluster, and it is this run's.
     pub made: bool,
+    /// The claim of a cluster that lasts.
+    pub claim: Option<Claim>,
     /// A client of the cluster, once it serves.
     pub client: Option<Client>,
     /// The latest state of the run.
@@ -66,16 +68,13 @@ pub async fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let start_time = Timestamp::now();
     let mut plan = Plan::new(args, start_time)?;
     let limit = args.timeout.get().map_err(|error| Failure::usage(format!("--timeout: {error}")))?;
+    check_out(&plan.out)?;
     let (kind, because) = args.cluster.kind();
     plan.cluster_because = because;
-    let settings = ClusterSettings {
-        must_be_new: true,
-        failure_logs: plan.out.join("cluster"),
-        ..args.cluster.settings(kind)
-    };
-    let cluster: Arc<dyn Cluster> = Arc::from(cluster::of(&settings)?);
-    up::checked(&cluster, plan.cluster_because.as_deref()).await?;
-    prepare_folder(&plan.out)?;
+    let settings =
+        ClusterSettings { must_be_new: true, failure_logs: plan.out.join("cluster"), ..args.settings(kind) };
+    let cluster = up::checked(&settings, plan.cluster_because.as_deref()).await?;
+    fs::create_dir_all(&plan.out).map_err(|error| Failure::usage(unusable(&plan.out, &error.to_string())))?;
     let interrupt =
         Interrupt::listen().map_err(|error| Failure::infrastructure(format!("signals: {error}")))?;
     let (progress, drawing) = Progress::start(args.output);
@@ -134,11 +133,12 @@ async fn forward(
         reached.namespaces = Some(namespaces(&kubeflow, &e2etest));
     }
     let invocation = Uuid::new_v4().to_string();
-    up::claims(cluster, &invocation).await?;
+    up::claims(stages, cluster, &invocation).await?;
     let claimed = bootstrap_install::inventory::claim(&client, &invocation).await;
     let claimed = claimed.map_err(|error| Failure::infrastructure(error.to_string()))?;
     let claim = claimed.ok_or_else(lasting::taken)?;
     reached.made = true;
+    reached.claim = created.lasting.then(|| claim.clone());
     reached.environment.extend(images(&e2etest));
     let progress = stages.progress.clone();
     if plan.kubeflow != KubeflowSource::None {
@@ -199,22 +199,39 @@ async fn clean_up(
     reached: &Reached,
     remove: bool,
 ) -> Result<Vec<String>, Failure> {
+    // Also where the cluster is kept: somebody else has begun to remove what this run made in it.
+    let late = take_back(reached.claim.as_ref()).await;
     if !(reached.made && remove) {
-        return Ok(Vec::new());
+        return late.map(|()| Vec::new());
     }
     let progress = stages.progress.clone();
-    stages.run_to_end(Stage::Down, up::destroy(cluster, &progress)).await
+    let left = stages.run_to_end(Stage::Down, up::destroy(cluster, &progress)).await?;
+    late.map(|()| left)
 }
 
-/// The output folder: made now, so that a place that cannot be written costs nothing.
-fn prepare_folder(folder: &Path) -> Result<(), Failure> {
-    let refuse = |what: String| Failure::usage(format!("--out {}: {what}", folder.display()));
-    fs::create_dir_all(folder).map_err(|error| refuse(error.to_string()))?;
-    let mut entries = fs::read_dir(folder).map_err(|error| refuse(error.to_string()))?;
-    if entries.next().is_some() {
-        return Err(refuse("the folder is not empty; give another one".into()));
+/// Removes what a signal or the deadline broke off while somebody else removed what this run made: nobody lists it.
+async fn take_back(claim: Option<&Claim>) -> Result<(), Failure> {
+    let Some(claim) = claim else { return Ok(()) };
+    let taken = bootstrap_install::inventory::take_back(claim).await;
+    taken.map_err(|error| Failure::infrastructure(format!("what was made beside a removal: {error}")))
+}
+
+/// Whether the output folder is empty or absent: looked at before the cluster, and made only once that can be had.
+fn check_out(folder: &Path) -> Result<(), Failure> {
+    let refuse = |what: &str| Failure::usage(unusable(folder, what));
+    match fs::read_dir(folder) {
+        Ok(mut entries) => {
+            let taken = |_| Err(refuse("the folder is not empty; give another one"));
+            entries.next().map_or(Ok(()), taken)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(refuse(&error.to_string())),
     }
-    Ok(())
+}
+
+/// What is wrong with the output folder.
+fn unusable(folder: &Path, what: &str) -> String {
+    format!("--out {}: {what}", folder.display())
 }
 
 /// The last lines for people: verdict, tests, where the report is.
@@ -260,4 +277,26 @@ async fn apply(
         ("objects".into(), count(applied.objects.len())),
         ("retries".into(), count(applied.retries)),
     ]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_folder_with_something_in_it_is_refused_and_an_absent_one_is_not_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let (out, file) = (folder.path().join("out"), folder.path().join("file"));
+        check_out(&out).unwrap();
+        assert!(!out.exists());
+        fs::create_dir(&out).unwrap();
+        check_out(&out).unwrap();
+        fs::write(&file, "").unwrap();
+        let refused = check_out(folder.path()).unwrap_err();
+        assert_eq!(
+            refused,
+            Failure::usage(unusable(folder.path(), "the folder is not empty; give another one"))
+        );
+        assert_eq!(check_out(&file).unwrap_err().code, ExitCode::Usage);
+    }
 }

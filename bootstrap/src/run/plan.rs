@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bootstrap_install::Object;
+use bootstrap_install::{Object, source::check_folder};
 use crds::{
     gate_inventory::KUBEFLOW,
     names,
@@ -69,6 +69,9 @@ impl Plan {
                 )));
             }
         };
+        if let KubeflowSource::Path(path) = &kubeflow {
+            check_folder(path).map_err(|error| Failure::usage(format!("--kubeflow: {error}")))?;
+        }
         let file = args.file.as_deref().map(e2etest::read).transpose()?;
         if file.is_none() && args.notebook.is_empty() && args.script.is_empty() {
             return Err(Failure::usage(

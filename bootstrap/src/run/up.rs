@@ -12,7 +12,7 @@ use super::{
     stages::{Figures, Stages, Stops},
 };
 use crate::{
-    cluster::{Cluster, Created, Say},
+    cluster::{self, Cluster, ClusterSettings, Created, Say},
     failure::Failure,
     progress::Progress,
 };
@@ -49,15 +49,15 @@ pub async fn up(stages: &mut Stages, cluster: &Arc<dyn Cluster>, plan: &Plan) ->
     stages.run_to_end(Stage::Up, work).await
 }
 
-/// Whether the cluster can be had, found without a side effect. `because` says why this kind was taken when nobody named
-/// one: whoever is refused may have meant another.
-pub async fn checked(cluster: &Arc<dyn Cluster>, because: Option<&str>) -> Result<(), Failure> {
-    let cluster = Arc::clone(cluster);
-    let check = move || cluster.check().map_err(anyhow::Error::from);
-    joined(spawn_blocking(check).await).map_err(|failure| Failure {
-        message: because.map_or_else(|| failure.message.clone(), |because| format!("{failure} ({because})")),
-        ..failure
-    })
+/// The cluster that the settings ask for, if it can be had: found without a side effect. `because` says why this kind was
+/// taken when nobody named one.
+pub async fn checked(settings: &ClusterSettings, because: Option<&str>) -> Result<Arc<dyn Cluster>, Failure> {
+    let cluster = cluster::of(settings).map_err(|failure| failure.with_reason(because))?;
+    let cluster: Arc<dyn Cluster> = Arc::from(cluster);
+    let asked = Arc::clone(&cluster);
+    let check = move || asked.check().map_err(anyhow::Error::from);
+    joined(spawn_blocking(check).await).map_err(|failure| failure.with_reason(because))?;
+    Ok(cluster)
 }
 
 /// The objects of Kubeflow.
@@ -119,9 +119,11 @@ pub async fn version(client: &Client) -> Result<String, Failure> {
 }
 
 /// Tells the cluster who is about to claim it.
-pub async fn claims(cluster: &Arc<dyn Cluster>, invocation: &str) -> Result<(), Failure> {
-    let (cluster, invocation) = (Arc::clone(cluster), invocation.to_owned());
-    joined(spawn_blocking(move || cluster.claims(&invocation)).await)
+pub async fn claims(stages: &Stages, cluster: &Arc<dyn Cluster>, invocation: &str) -> Result<(), Failure> {
+    let (stops, invocation) = (stages.stops(), invocation.to_owned());
+    let claims = move |cluster: &dyn Cluster, say: Say<'_>| cluster.claims(&invocation, say);
+    // Another command may be at work on the cluster for long.
+    interruptible(cluster, &stops, &stages.progress, Stage::Up, claims).await
 }
 
 /// Removes the cluster. Returns what stays for somebody else's sake, which is said too.

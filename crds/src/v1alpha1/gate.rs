@@ -12,7 +12,7 @@ use super::{PositiveDuration, ZeroableDuration};
 #[x_kube(validation = Rule::new("has(self.inventory) != has(self.namespaces)").message("give exactly one of inventory and namespaces"))]
 pub struct Gate {
     /// Name of the inventory whose objects must all be ready: a ConfigMap in the operator's namespace, written by
-    /// `kfe2e install` or `kfe2e inventory`.
+    /// `kfe2e run` or `kfe2e inventory`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         with = "String",

@@ -89,7 +89,8 @@ pub struct Test {
     #[serde(default)]
     #[schemars(range(min = 0, max = 10))]
     pub retries: i32,
-    /// Whether the test must leave a receipt of what it checked at `$E2E_RECEIPT`. Left out: `Required` for bundled tests, else `Optional`.
+    /// Whether the test must leave a receipt of what it checked: a file that it writes at `$E2E_RECEIPT`, such as
+    /// `{"checks": [{"name": "accuracy", "ok": true, "evidence": "0.93"}]}`. Left out: `Required` for bundled tests, else `Optional`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ReceiptPolicy")]
     pub receipt: Option<ReceiptPolicy>,

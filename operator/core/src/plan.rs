@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crds::{
-    v1alpha1::{ConditionType, E2ETestStatus, RunReason, TestReason, TestStatus},
+    v1alpha1::{ConditionType, E2ETestStatus, RunReason, TestReason, TestState, TestStatus},
     verdict::truncate,
 };
 use jiff::Timestamp;
@@ -58,6 +58,20 @@ pub(crate) struct Draft {
     pub(crate) now: Timestamp,
 }
 
+impl Draft {
+    /// Lets the tests that had not begun before this pass wait for the next one.
+    fn not_begun_again(&mut self, before: &E2ETestStatus) {
+        for entry in &mut self.status.tests {
+            let known = before.tests.iter().find(|known| known.name == entry.name);
+            if known.is_none_or(|known| known.state == TestState::Pending) {
+                *entry = known
+                    .cloned()
+                    .unwrap_or_else(|| TestStatus { name: entry.name.clone(), ..TestStatus::default() });
+            }
+        }
+    }
+}
+
 /// What to say after a pass.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
@@ -92,6 +106,10 @@ impl Plan {
             || self.status.clone(),
             |draft| {
                 let mut draft = draft.clone();
+                if acted.values().any(|outcome| matches!(outcome, Outcome::Failed { .. })) {
+                    // What was decided for tests that had not begun may follow from what was not done.
+                    draft.not_begun_again(&self.before);
+                }
                 for (test, outcome) in acted {
                     let before = self.before.tests.iter().find(|entry| entry.name == *test);
                     let Some(entry) = draft.status.tests.iter_mut().find(|entry| entry.name == *test) else {
@@ -166,7 +184,7 @@ fn end(entry: &mut TestStatus, reason: TestReason, message: &str, now: Timestamp
 /// The whole status: summary, `Finished` and `Succeeded`, and the end of the run.
 fn conclude(draft: &Draft) -> E2ETestStatus {
     let mut status = draft.status.clone();
-    let passed = status.tests.iter().filter(|test| test.state == crds::v1alpha1::TestState::Passed).count();
+    let passed = status.tests.iter().filter(|test| test.state == TestState::Passed).count();
     status.tests_summary = Some(format!("{passed}/{}", status.tests.len()));
     let (reason, message) = verdict::of(&status, &draft.end);
     say(&mut status, reason, &message, draft.generation, draft.now);

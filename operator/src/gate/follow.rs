@@ -187,15 +187,31 @@ impl Follower {
         let what = self.called();
         let events = call("watch", what.clone(), self.shared.client.request_events::<K>(http)).await?;
         let mut events = std::pin::pin!(events);
-        self.failing = None;
-        self.change::<K>(Table::recovered);
         let limit = Duration::from_secs(WATCH_SECONDS.into()) + LIMIT;
+        // An answer alone is no watch: what stands between may answer, and cut at once.
+        let mut goes_on = false;
         loop {
-            let next = timeout(limit, events.try_next()).await;
-            let next =
-                next.map_err(|_| CallError::TimedOut { verb: "watch", object: what.clone(), limit })?;
+            let next = match timeout(if goes_on { limit } else { LASTING }, events.try_next()).await {
+                Err(_) if goes_on => {
+                    return Err(CallError::TimedOut { verb: "watch", object: what, limit }.into());
+                }
+                next => next.ok(),
+            };
             let failed = |source| CallError::Api { verb: "watch", object: what.clone(), source };
-            let Some(event) = next.map_err(failed)? else { return Ok(()) };
+            let event = match next.transpose().map_err(failed)? {
+                Some(None) => return Ok(()),
+                Some(Some(WatchEvent::Error(status))) => {
+                    return Err(failed(kube::Error::Api(status)).into());
+                }
+                Some(Some(event)) => Some(event),
+                None => None,
+            };
+            if !goes_on {
+                goes_on = true;
+                self.failing = None;
+                self.change::<K>(Table::recovered);
+            }
+            let Some(event) = event else { continue };
             let (object, is_there) = match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, true),
                 WatchEvent::Deleted(object) => (object, false),

@@ -104,7 +104,8 @@ impl Gates {
         let mut registry = self.shared.registry.lock().await;
         if registry.runs.get(run).is_some_and(|known| **known != *target) {
             // Another run of the same name.
-            registry.leave(run);
+            let unused = registry.leave(run);
+            self.shared.forget(&unused);
         }
         if let Some(gate) = registry.gates.get_mut(target) {
             if gate.runs.insert(run.to_owned()) {

@@ -168,7 +168,7 @@ async fn expire(test: &E2ETest, context: &Context) -> Result<(Requeue, Option<E2
 
 impl Context {
     /// A run that is over or gone needs nothing any more.
-    async fn forget(&self, run: &str) {
+    pub(crate) async fn forget(&self, run: &str) {
         self.outages.over(run).await;
         self.followers.keep(run, &[]).await;
         self.gates.leave(run).await;

@@ -342,6 +342,13 @@ pub async fn runs_of_others(shared: Arc<Shared>) {
     let refused = eve.delete("theirs", &DeleteParams::default()).await;
     assert!(sentence(refused.unwrap_err()).contains("cannot delete resource \"e2etests\""));
     assert_eq!(admin.get("theirs").await.unwrap().resource_version(), before.resource_version());
+    // Whoever may delete it may do so in the foreground, too: Kubernetes then takes its own finalizer away.
+    let foreground = json!({"metadata": {"finalizers": ["foregroundDeletion"]}});
+    admin.patch("theirs", &PatchParams::default(), &Patch::Merge(foreground)).await.unwrap();
+    admin.delete("theirs", &DeleteParams::default()).await.unwrap();
+    let taken = json!({"metadata": {"finalizers": null}});
+    eve.patch("theirs", &PatchParams::default(), &Patch::Merge(taken)).await.unwrap();
+    assert!(admin.get_opt("theirs").await.unwrap().is_none());
     // A verdict that comes with the creation is not kept.
     let mut forged = object("forged", &spec(&json!({})));
     forged.data["status"] = json!({"testsSummary": "1/1"});

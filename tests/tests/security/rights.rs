@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use crds::{names::SYSTEM_NAMESPACE, v1alpha1::E2ETest};
+use crds::{
+    names::{SYSTEM_NAMESPACE, annotation},
+    v1alpha1::{E2ETest, ZeroableDuration},
+};
 use e2e_tests::{
     cluster::Shared,
     objects::{TARGET, e2etest, script},
@@ -13,7 +16,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{DynamicObject, Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
 };
 use operator_core::{Effect, pod_default_resource};
 use serde_json::{Value, json};
@@ -51,6 +54,7 @@ pub async fn exactly_this(shared: Arc<Shared>) {
         async move { &rights(&client, namespace).await - &everybody }
     };
     let everywhere = [
+        "delete e2e.kubeflow.org/e2etests",
         "get e2e.kubeflow.org/e2etests",
         "get namespaces",
         "list apps/daemonsets",
@@ -58,6 +62,7 @@ pub async fn exactly_this(shared: Arc<Shared>) {
         "list apps/statefulsets",
         "list batch/jobs",
         "list e2e.kubeflow.org/e2etests",
+        "list namespaces",
         "list pods",
         "patch e2e.kubeflow.org/e2etests/status",
         "watch apps/daemonsets",
@@ -65,6 +70,7 @@ pub async fn exactly_this(shared: Arc<Shared>) {
         "watch apps/statefulsets",
         "watch batch/jobs",
         "watch e2e.kubeflow.org/e2etests",
+        "watch namespaces",
         "watch pods",
     ];
     let in_target = [
@@ -73,6 +79,7 @@ pub async fn exactly_this(shared: Arc<Shared>) {
         "create kubeflow.org/poddefaults",
         "get batch/jobs",
         "get kubeflow.org/poddefaults",
+        "get pods/log",
         "list events",
         "patch batch/jobs",
         "patch configmaps",
@@ -81,7 +88,8 @@ pub async fn exactly_this(shared: Arc<Shared>) {
     ];
     let set = |rights: &[&str]| rights.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
     assert_eq!(own(OTHER).await, set(&everywhere));
-    assert_eq!(own(SYSTEM_NAMESPACE).await, set(&everywhere));
+    let inventories = set(&["list configmaps", "watch configmaps"]);
+    assert_eq!(&own(SYSTEM_NAMESPACE).await - &set(&everywhere), inventories);
     assert_eq!(&own(TARGET).await - &set(&everywhere), set(&in_target));
     let events = set(&["create events.k8s.io/events", "patch events.k8s.io/events"]);
     assert_eq!(&own("default").await - &set(&everywhere), events);
@@ -234,5 +242,27 @@ pub async fn pods_stay(shared: Arc<Shared>) {
         let refused = patch("ours", change.clone()).await.expect_err(&change.to_string());
         assert!(refused.contains("nothing of a pod but its deadline"), "{change}: {refused}");
     }
-    patch("ours", deadline).await.unwrap();
+    let with_reason = json!({"metadata": {"annotations": {annotation::ENDED: "ImagePullFailed"}}, "spec": {"activeDeadlineSeconds": 1}});
+    patch("ours", with_reason).await.unwrap();
+}
+
+pub async fn runs_stay(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let operator = Api::<E2ETest>::all(operator(&cluster).await);
+    let admin = Api::<E2ETest>::all(cluster.client.clone());
+    let finished = json!({"status": {"conditions": [{"type": "Finished", "status": "True", "reason": "TestsPassed",
+        "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
+    for (name, ttl, ends) in [("under-way", true, false), ("kept", false, true), ("may-go", true, true)] {
+        let mut run = e2etest(name, vec![script("one", "pass")]);
+        run.spec.ttl_after_finished = ttl.then(|| ZeroableDuration("1h".into()));
+        admin.create(&PostParams::default(), &run).await.unwrap();
+        if ends {
+            admin.patch_status(name, &PatchParams::default(), &Patch::Merge(&finished)).await.unwrap();
+        }
+    }
+    for name in ["under-way", "kept"] {
+        let refused = sentence(operator.delete(name, &DeleteParams::default()).await.unwrap_err());
+        assert!(refused.contains("only runs that are finished"), "{name}: {refused}");
+    }
+    operator.delete("may-go", &DeleteParams::default()).await.unwrap();
 }

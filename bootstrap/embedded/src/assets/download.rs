@@ -141,6 +141,15 @@ fn curl(url: &str, out: &Path, errand: Errand<'_>, teller: &mut Teller<'_>) -> R
         errand.check(&format!("the download of {url}"))
     })
     .map(drop)
+    .map_err(|error| match error {
+        Error::Program { command, reason } => Error::Program { reason: last_line(&reason), command },
+        other => other,
+    })
+}
+
+/// The last of what curl said: it says the same at every attempt.
+fn last_line(said: &str) -> String {
+    said.lines().last().unwrap_or(said).to_owned()
 }
 
 /// The checksum for a file: a lone digest, or the line of a list that names it.
@@ -185,6 +194,14 @@ mod tests {
 
     use super::*;
     use crate::{Cancel, KubernetesVersion, Step};
+
+    #[test]
+    fn of_three_attempts_the_last_one_is_told() {
+        let said =
+            "curl: (7) Failed to connect\ncurl: (7) Failed to connect\ncurl: (7) Refused (exit status: 7)";
+        assert_eq!(last_line(said), "curl: (7) Refused (exit status: 7)");
+        assert_eq!(last_line(""), "");
+    }
 
     #[test]
     fn every_program_has_an_address() {

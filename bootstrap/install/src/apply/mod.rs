@@ -164,11 +164,25 @@ pub async fn apply(
     options: &ApplyOptions,
     progress: &(dyn Fn(Progress<'_>) + Sync),
 ) -> Result<Applied, ApplyError> {
+    apply_while(client, objects, options, progress, || std::future::ready(true)).await
+}
+
+/// As [`apply`], but asks before each wave whether to go on; what was applied until then is the answer.
+pub(crate) async fn apply_while<F: Future<Output = bool> + Send>(
+    client: &Client,
+    objects: &[Object],
+    options: &ApplyOptions,
+    progress: &(dyn Fn(Progress<'_>) + Sync),
+    goes_on: impl Fn() -> F + Sync,
+) -> Result<Applied, ApplyError> {
     let mut resources = Resources::of(objects);
     learn(client, objects.iter().map(Object::identity), &mut resources, options).await?;
     let targets = targets(objects, &resources)?;
     let sender = send::Sender::new(client, options, progress, objects.len());
     for wave in waves(objects) {
+        if !goes_on().await {
+            break;
+        }
         progress(Progress::WaveStarted { wave: wave.name, objects: wave.objects.len() });
         sender.wave(&wave.objects.iter().filter_map(|index| targets.get(*index)).collect::<Vec<_>>()).await?;
     }

@@ -1,7 +1,10 @@
 //! The right of one invocation to write the inventory of a cluster.
 
+use std::sync::Arc;
+
 use crds::inventory::{Inventory, InventoryObject, State};
 use kube::Client;
+use tokio::sync::Mutex;
 
 use super::{
     namespace,
@@ -15,6 +18,8 @@ pub struct Claim {
     invocation: String,
     /// Of the ConfigMap.
     uid: String,
+    /// What this process recorded itself: all that is known of it when somebody has removed the inventory.
+    recorded: Arc<Mutex<Inventory>>,
 }
 
 /// Claims a cluster for one invocation of `kfe2e`: of two, the API server lets only one make the inventory, or take over
@@ -72,6 +77,7 @@ impl Claim {
             client: client.clone(),
             invocation: held.inventory.invocation.clone(),
             uid: held.uid().to_owned(),
+            recorded: Arc::new(Mutex::new(Inventory::new(&held.inventory.invocation))),
         }
     }
 
@@ -98,6 +104,7 @@ impl Claim {
     /// # Errors
     /// It cannot be read or written, or is not this invocation's any more.
     pub async fn record(&self, objects: Vec<InventoryObject>) -> Result<(), InventoryError> {
+        self.recorded.lock().await.add(objects.clone());
         self.change(|inventory| inventory.add(objects.clone())).await
     }
 
@@ -106,7 +113,20 @@ impl Claim {
     /// # Errors
     /// It cannot be read or written, or is not this invocation's any more.
     pub async fn forget(&self, object: &InventoryObject) -> Result<(), InventoryError> {
-        self.change(|inventory| inventory.objects.retain(|known| !known.is_same(object))).await
+        let forget = |inventory: &mut Inventory| inventory.objects.retain(|known| !known.is_same(object));
+        forget(&mut *self.recorded.lock().await);
+        self.change(forget).await
+    }
+
+    /// Whether the inventory is not this invocation's any more. One that cannot be read is not lost yet: who writes it will
+    /// be told.
+    pub(super) async fn is_lost(&self) -> bool {
+        matches!(self.held().await, Err(InventoryError::Lost))
+    }
+
+    /// What this process recorded, as an inventory of it alone.
+    pub(super) async fn recorded(&self) -> Inventory {
+        self.recorded.lock().await.clone()
     }
 
     async fn held(&self) -> Result<Held, InventoryError> {

@@ -12,14 +12,14 @@ use crds::inventory::InventoryObject;
 pub use claim::{Claim, claim};
 pub use namespace::{OwnNamespace, own as own_namespace};
 use present::present;
-pub use removal::{close, give_up, is_closed};
+pub use removal::{close, give_up, is_closed, take_back};
 pub use store::{Held, InventoryError, read};
 
 use crate::{
-    apply::{Applied, ApplyError, ApplyOptions, Progress, apply},
+    apply::{Applied, ApplyError, ApplyOptions, Progress, apply_while},
     object::{Identity, Object},
     order::waves,
-    remove::{RemoveError, remove},
+    remove::RemoveError,
 };
 
 /// What is known of a cluster before anything is applied to it.
@@ -58,6 +58,8 @@ pub struct Recorded {
 /// objects are about to be made is written down first, their UIDs after. What is there already, or is when its turn comes,
 /// is somebody's, and stays as it is.
 ///
+/// Where somebody removes meanwhile what this run made, it ends before the next wave, and what it had made is removed.
+///
 /// # Errors
 /// As [`apply`], and where the inventory cannot be read or written.
 pub async fn apply_recorded(
@@ -84,23 +86,21 @@ pub async fn apply_recorded(
     claim.record(entries.collect()).await?;
     let new: Vec<Object> = new.into_iter().map(|(object, _)| object.clone()).collect();
     let options = ApplyOptions { only_new: before == Before::Unknown, ..options.clone() };
-    let applied = apply(claim.client(), &new, &options, progress).await?;
+    let goes_on = || async { !claim.is_lost().await };
+    let applied = apply_while(claim.client(), &new, &options, progress, goes_on).await;
     let taken = applied
-        .objects
         .iter()
+        .flat_map(|applied| &applied.objects)
         .filter_map(|taken| Some(entry(new.get(taken.index)?.identity(), true, taken.uid.clone())));
-    let taken: Vec<InventoryObject> = taken.collect();
-    match claim.record(taken.clone()).await {
-        // Who removed what this run made cannot have seen what was under way, and nobody else knows of it.
-        Err(InventoryError::Lost) => {
-            let removed = remove(claim.client(), &taken, &options, &mut |_, _| ()).await?;
-            if let Some(failure) = removed.failures.into_iter().next() {
-                return Err(failure.into());
-            }
-            return Err(InventoryError::Lost.into());
-        }
-        recorded => recorded?,
+    let recorded = claim.record(taken.collect()).await;
+    // Who removes what this run made cannot have seen what was under way, and nobody else knows of it. A refusal is often
+    // only what the removal brings about.
+    if matches!(recorded, Err(InventoryError::Lost)) {
+        take_back(claim).await?;
+        return Err(InventoryError::Lost.into());
     }
+    let applied = applied?;
+    recorded?;
     let late: Vec<&Identity> = applied.found.iter().filter_map(|at| Some(new.get(*at)?.identity())).collect();
     for identity in &late {
         claim.forget(&entry(identity, false, None)).await?;

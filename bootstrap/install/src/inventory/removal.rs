@@ -1,5 +1,7 @@
 //! The inventory of what is being removed: closed first, and given up last.
 
+use std::time::Duration;
+
 use crds::{
     inventory::{Inventory, InventoryObject, State},
     names::annotation::INVOCATION,
@@ -12,15 +14,19 @@ use kube::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    RecordedError,
+    Claim, RecordedError, namespace,
     store::{self, ATTEMPTS, Held, InventoryError, failed},
 };
 use crate::{
     apply::{ApplyError, ApplyOptions, has_part, learn},
     found::found,
     object::Identity,
+    remove::remove,
     resource::Resources,
 };
+
+/// How long it may take to remove what a run made after somebody had removed its inventory.
+const TAKE_BACK_WITHIN: Duration = Duration::from_mins(5);
 
 /// Closes an inventory: from now on nothing is added to it, and each object in it has the UID by which alone it is removed.
 /// `None` if it is not there any more, or another invocation's.
@@ -84,6 +90,32 @@ pub async fn give_up(
         now = store::read(client).await?;
     }
     Err(failed("others wrote it again and again".to_owned()))
+}
+
+/// Removes what a run made, if somebody has removed its inventory, or is removing what it lists: whatever was under way
+/// then is in no list that is left. Does nothing while the inventory is the run's.
+///
+/// The namespace of the inventory stays: whoever removes, or runs, has the inventory in it.
+///
+/// # Errors
+/// The API server does not say what is there, or does not remove it.
+pub async fn take_back(claim: &Claim) -> Result<(), RecordedError> {
+    if !claim.is_lost().await {
+        return Ok(());
+    }
+    let client = claim.client();
+    let options = ApplyOptions::until(Instant::now() + TAKE_BACK_WITHIN);
+    let mut inventory = claim.recorded().await;
+    let own = namespace::entry();
+    inventory.objects.retain(|object| object.made && !object.is_same(&own));
+    let answered = inventory.objects.clone();
+    look_up(client, &mut inventory, &options).await?;
+    // Once another run has claimed the cluster, what was looked up may be its own.
+    let now = store::read(client).await?;
+    let nobody_elses = now.is_none_or(|now| now.inventory.invocation == inventory.invocation);
+    let objects = if nobody_elses { inventory.objects } else { answered };
+    let removed = remove(client, &objects, &options, &mut |_, _| ()).await?;
+    removed.failures.into_iter().next().map_or(Ok(()), |failure| Err(failure.into()))
 }
 
 /// Finds the UIDs that are missing.

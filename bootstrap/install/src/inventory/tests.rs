@@ -174,3 +174,56 @@ async fn what_is_made_after_somebody_removed_the_rest_is_removed_too() {
     assert!(matches!(lost, Err(RecordedError::Inventory(InventoryError::Lost))));
     assert_eq!(server.get(OBJECT), None);
 }
+
+/// A set of two waves.
+fn namespaced_set() -> Vec<Object> {
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}});
+    let config =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n"}});
+    [namespace, config].map(|manifest| Object::new(manifest).unwrap()).into()
+}
+
+const NAMESPACE: &str = "/api/v1/namespaces/n";
+const IN_IT: &str = "/api/v1/namespaces/n/configmaps/a";
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_things_somebody_removes_ends_before_the_next_wave() {
+    let server = ApiServer::default();
+    let run = claimed(&server, "run").await;
+    server.after(&format!("PATCH {NAMESPACE}"), INVENTORY, None);
+    let lost = apply_recorded(&run, &namespaced_set(), Before::Unknown, &options(), &|_| ()).await;
+    assert!(matches!(lost, Err(RecordedError::Inventory(InventoryError::Lost))));
+    assert!(!server.requests().contains(&format!("PATCH {IN_IT}")));
+    assert_eq!(server.get(NAMESPACE), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_beside_a_removal_leaves_nothing_either() {
+    let server = ApiServer::default();
+    let run = claimed(&server, "run").await;
+    server.after(&format!("PATCH {IN_IT}"), INVENTORY, None);
+    server.forbid(&format!("PATCH {IN_IT}"));
+    let lost = apply_recorded(&run, &namespaced_set(), Before::Unknown, &options(), &|_| ()).await;
+    assert!(matches!(lost, Err(RecordedError::Inventory(InventoryError::Lost))));
+    assert_eq!(server.get(NAMESPACE), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_stopped_run_was_making_is_taken_back_once_nobody_lists_it() {
+    for (next, stays) in [(None, false), (Some("next"), true)] {
+        let server = ApiServer::default();
+        let run = claimed(&server, "run").await;
+        run.record(vec![object("a")]).await.unwrap();
+        server.put(OBJECT, made_by("kfe2e"));
+        // While the inventory is the run's, its removal is what removes.
+        take_back(&run).await.unwrap();
+        assert!(server.get(OBJECT).is_some());
+        server.remove(INVENTORY);
+        if let Some(next) = next {
+            claimed(&server, next).await;
+        }
+        take_back(&run).await.unwrap();
+        // What has no known UID may be the next run's.
+        assert_eq!(server.get(OBJECT).is_some(), stays);
+    }
+}

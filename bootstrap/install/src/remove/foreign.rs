@@ -1,17 +1,18 @@
 //! What somebody else keeps where something is about to be removed: instances of a CRD, what runs in a namespace.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::inventory::InventoryObject;
 use k8s_openapi::{
     api::core::v1::Namespace,
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-    apimachinery::pkg::apis::meta::v1::OwnerReference,
+    apimachinery::pkg::apis::meta::v1::{APIGroupList, OwnerReference},
 };
 use kube::{
     Api, Client, ResourceExt as _,
     api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta},
 };
+use tokio::sync::OnceCell;
 
 use crate::{
     apply::{ApplyError, ApplyOptions, learn},
@@ -59,12 +60,25 @@ pub(super) struct Ours<'a> {
     client: &'a Client,
     options: &'a ApplyOptions,
     uids: BTreeSet<&'a str>,
+    /// What the API server serves, once it was asked.
+    served: OnceCell<APIGroupList>,
 }
 
 impl<'a> Ours<'a> {
-    /// All that was made.
-    pub(super) fn of(client: &'a Client, options: &'a ApplyOptions, made: &[&'a InventoryObject]) -> Self {
-        Self { client, options, uids: made.iter().filter_map(|object| object.uid.as_deref()).collect() }
+    /// All that was made, but for what stays.
+    pub(super) fn of(
+        client: &'a Client,
+        options: &'a ApplyOptions,
+        made: &[&'a InventoryObject],
+        stays: &BTreeSet<String>,
+    ) -> Self {
+        let uids = made.iter().filter_map(|object| object.uid.as_deref());
+        Self {
+            client,
+            options,
+            uids: uids.filter(|uid| !stays.contains(*uid)).collect(),
+            served: OnceCell::new(),
+        }
     }
 
     /// What somebody else keeps in an object of ours, if anything: a sentence's subject.
@@ -140,47 +154,89 @@ impl<'a> Ours<'a> {
         Ok(None)
     }
 
+    /// What of ours owns, in the end, a namespace that was not made by us, in which somebody else runs something: the
+    /// garbage collector would take it with its owner. UIDs, each with a sentence's subject.
+    pub(super) async fn kept_as_owners(&self) -> Result<BTreeMap<String, String>, Unknown> {
+        let mut kept = BTreeMap::new();
+        let api: Api<DynamicObject> =
+            Api::all_with(self.client.clone(), &ApiResource::erase::<Namespace>(&()));
+        let mut pages = Pages::of(&api);
+        while let Some(page) = pages.next().await? {
+            for namespace in page.iter().filter(|it| !it.owner_references().is_empty()) {
+                let End::Ours(owner) = self.end(namespace).await? else { continue };
+                if namespace.uid().as_ref() == Some(&owner) || kept.contains_key(&owner) {
+                    continue;
+                }
+                if let Some(workload) = self.workload(&namespace.name_any()).await? {
+                    kept.insert(owner, workload);
+                }
+            }
+        }
+        Ok(kept)
+    }
+
     /// Whether an object stays when what is ours goes: neither it nor what owns it in the end is ours, or is going.
     async fn is_kept(&self, object: &Metadata) -> Result<bool, Unknown> {
-        let mut resources = Resources::default();
+        Ok(self.end(object).await? == End::Stays)
+    }
+
+    /// Where the way from an object to who controls it ends.
+    async fn end(&self, object: &Metadata) -> Result<End, Unknown> {
         let mut last = object.clone();
         for _ in 0..OWNERS {
-            if self.goes(&last) {
-                return Ok(false);
+            if let Some(ours) = last.uid().filter(|uid| self.uids.contains(uid.as_str())) {
+                return Ok(End::Ours(ours));
             }
-            let Some(owner) = controller(&last).cloned() else { return Ok(true) };
-            // An owner is in the namespace of what it owns, or in none.
-            let identity = owner_identity(&owner, object.namespace());
-            learn(self.client, [&identity], &mut resources, self.options).await?;
-            let resource = resources.find(&identity).map_err(ApplyError::from)?;
-            // What is owned by something that is gone goes after it.
-            let Some(resource) = resource else { return Ok(false) };
-            if self.is_defined_by_ours(&resource.plural, &identity).await? {
-                return Ok(false);
+            if last.metadata.deletion_timestamp.is_some() {
+                return Ok(End::Goes);
             }
-            let answer = found(resource.api(self.client, &identity).get_metadata(&identity.name).await)?;
-            let Some(above) = answer.filter(|it| it.uid().as_ref() == Some(&owner.uid)) else {
-                return Ok(false);
-            };
+            let Some(owner) = controller(&last).cloned() else { return Ok(End::Stays) };
+            // What is owned by something that is gone goes after it. An owner is in the namespace of what it owns, or in none.
+            let named = owner_identity(&owner, object.namespace());
+            let Some(above) = self.owner(named, &owner.uid).await? else { return Ok(End::Goes) };
             last = above;
         }
         Err(Unknown::Owners(place("object", object)))
     }
 
-    /// Whether a custom resource goes with its CRD.
-    async fn is_defined_by_ours(&self, plural: &str, identity: &Identity) -> Result<bool, Unknown> {
-        if !identity.group.contains('.') {
-            return Ok(false);
+    /// An owner, in whatever version its kind is served by now: a reference keeps the one it was written with.
+    async fn owner(&self, named: Identity, uid: &str) -> Result<Option<Metadata>, Unknown> {
+        for version in self.versions(&named).await? {
+            let identity = Identity { version, ..named.clone() };
+            let mut resources = Resources::default();
+            learn(self.client, [&identity], &mut resources, self.options).await?;
+            let Some(resource) = resources.find(&identity).map_err(ApplyError::from)? else { continue };
+            let answer = found(resource.api(self.client, &identity).get_metadata(&identity.name).await)?;
+            if let Some(owner) = answer.filter(|it| it.uid().as_deref() == Some(uid)) {
+                return Ok(Some(owner));
+            }
         }
-        let name = format!("{plural}.{}", identity.group);
-        let crd = found(Api::<CustomResourceDefinition>::all(self.client.clone()).get_metadata(&name).await)?;
-        Ok(crd.and_then(|crd| crd.uid()).is_some_and(|uid| self.uids.contains(uid.as_str())))
+        Ok(None)
     }
 
-    fn goes(&self, object: &Metadata) -> bool {
-        object.metadata.deletion_timestamp.is_some()
-            || object.metadata.uid.as_deref().is_some_and(|uid| self.uids.contains(uid))
+    /// The versions in which an object's group is served, the one that it names first; none of a group that is gone.
+    async fn versions(&self, named: &Identity) -> kube::Result<Vec<String>> {
+        if named.group.is_empty() {
+            return Ok(vec![named.version.clone()]);
+        }
+        let served = self.served.get_or_try_init(|| self.client.list_api_groups()).await?;
+        let group = served.groups.iter().find(|group| group.name == named.group);
+        let versions = group.iter().flat_map(|group| &group.versions);
+        let mut versions: Vec<String> = versions.map(|version| version.version.clone()).collect();
+        versions.sort_by_key(|version| *version != named.version);
+        Ok(versions)
     }
+}
+
+/// Where the way from an object to who controls it ends.
+#[derive(Debug, Eq, PartialEq)]
+enum End {
+    /// At something of ours, of this UID.
+    Ours(String),
+    /// At something that is going or gone.
+    Goes,
+    /// At something that is neither.
+    Stays,
 }
 
 /// What becomes of a namespace.

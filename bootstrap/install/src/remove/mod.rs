@@ -3,7 +3,10 @@
 mod class;
 mod foreign;
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crds::inventory::InventoryObject;
 use futures::{StreamExt as _, stream};
@@ -35,6 +38,12 @@ pub enum RemoveError {
     /// The kinds of the inventory cannot be learnt.
     #[error(transparent)]
     Kinds(#[from] ApplyError),
+    /// Nobody can say what else goes with an object that is removed.
+    #[error("the namespaces of the cluster, and what runs in them, cannot be looked at: {reason}")]
+    Owners {
+        /// What the API server says.
+        reason: String,
+    },
     /// The API server refuses to delete an object.
     #[error("{object} cannot be removed: {reason}")]
     Refused {
@@ -83,13 +92,13 @@ pub struct Removed {
 
 /// Deletes every object that was made, and waits until it is gone. What was there before stays; so do an object that was
 /// made anew by somebody else since, a CRD with instances of somebody else, a namespace in which somebody else runs
-/// something. An object whose UID is not known was never made. Twice is as good as once.
+/// something, and what owns such a namespace. An object whose UID is not known was never made. Twice is as good as once.
 ///
 /// A failure keeps nothing else from being removed, but for custom resources that do not go: what comes after them, their
 /// controllers among it, stays then.
 ///
 /// # Errors
-/// The kinds of the objects cannot be learnt; nothing is removed then.
+/// The kinds of the objects cannot be learnt, or the namespaces not be looked at; nothing is removed then.
 pub async fn remove(
     client: &Client,
     objects: &[InventoryObject],
@@ -101,15 +110,18 @@ pub async fn remove(
     let identities: Vec<Identity> = made.iter().map(|object| Identity::of(object)).collect();
     learn(client, &identities, &mut resources, options).await?;
     let mut removed = Removed::default();
+    let owners = kept_as_owners(client, &made, options).await?;
     for (class, members) in classes(&made) {
         progress(class, members.len());
         // What holds one class for ever must not keep the others from going.
         let deadline = options.deadline.min(Instant::now() + CLASS_WITHIN);
         let options = ApplyOptions { deadline, ..options.clone() };
-        let ours = Ours::of(client, &options, &made);
-        let (options, resources, ours) = (&options, &resources, &ours);
+        // What stays keeps in turn what it needs: a custom resource its CRD.
+        let stays = removed.kept.iter().filter_map(|object| object.uid.clone()).collect();
+        let ours = Ours::of(client, &options, &made, &stays);
+        let (options, resources, ours, owners) = (&options, &resources, &ours, &owners);
         let asked = stream::iter(members).map(|object| async move {
-            delete_unless_needed(client, object, resources, ours, options).await
+            delete_unless_needed(client, object, resources, ours, owners, options).await
         });
         let asked: Vec<_> = asked.buffer_unordered(options.concurrency.max(1)).collect().await;
         for outcome in asked {
@@ -131,6 +143,21 @@ pub async fn remove(
     Ok(removed)
 }
 
+/// What stays because the namespaces that it owns, which nobody recorded, would go with it; by UID, with what somebody else
+/// runs there.
+async fn kept_as_owners(
+    client: &Client,
+    made: &[&InventoryObject],
+    options: &ApplyOptions,
+) -> Result<BTreeMap<String, String>, RemoveError> {
+    let ours = Ours::of(client, options, made, &BTreeSet::new());
+    let unknown = |reason: String| RemoveError::Owners { reason };
+    let answer = timeout_at(options.deadline, ours.kept_as_owners()).await;
+    answer
+        .map_err(|_| unknown("the API server did not answer".into()))?
+        .map_err(|error| unknown(error.to_string()))
+}
+
 /// What became of the request to remove one object.
 enum Asked {
     /// It was not there, or it was not the one that was made.
@@ -147,6 +174,7 @@ async fn delete_unless_needed(
     object: &InventoryObject,
     resources: &Resources,
     ours: &Ours<'_>,
+    owners: &BTreeMap<String, String>,
     options: &ApplyOptions,
 ) -> Result<Asked, RemoveError> {
     let identity = Identity::of(object);
@@ -160,8 +188,14 @@ async fn delete_unless_needed(
     let answer = timeout_at(until(), api.get_metadata(&object.name)).await.map_err(silent)?;
     let uid = found(answer).map_err(|error| refused(error.to_string()))?.and_then(|there| there.uid());
     let Some(uid) = uid.filter(|uid| object.uid.as_ref() == Some(uid)) else { return Ok(Asked::Gone) };
-    let needed = timeout_at(options.deadline, ours.kept_in(object)).await.map_err(silent)?;
-    if let Some(other) = needed.map_err(|error| refused(error.to_string()))? {
+    let needed = match owners.get(&uid) {
+        Some(workload) => Some(workload.clone()),
+        None => timeout_at(options.deadline, ours.kept_in(object))
+            .await
+            .map_err(silent)?
+            .map_err(|error| refused(error.to_string()))?,
+    };
+    if let Some(other) = needed {
         return Ok(Asked::Kept(InventoryObject { needed_by: Some(other), ..object.clone() }));
     }
     let params = only(DeleteParams::foreground(), &uid);

@@ -182,8 +182,13 @@ async fn a_pod_goes_with_its_owners_and_stays_with_somebody_elses() {
     for (owner, api_version, kind, plural, stays) in [
         // Its owner has gone: it goes after it.
         (None, "apps/v1", "ReplicaSet", "replicasets", false),
+        // An owner that lives on in another version than the reference names, of a custom resource and of a built-in kind.
+        (Some("theirs"), "x.example.com/v1alpha1", "Foo", "foos", true),
+        (Some("theirs"), "apps/v1beta2", "ReplicaSet", "replicasets", true),
         // A custom resource of a CRD that is not ours, and that nobody recorded.
         (Some("theirs"), "y.example.com/v1", "Bar", "bars", true),
+        // A custom resource of a CRD of ours, and that nobody recorded either.
+        (Some("theirs"), "x.example.com/v1", "Foo", "foos", true),
     ] {
         let (server, inventory) = installed();
         let mut owned = there("v1", "Pod", Some("ours"), "p");
@@ -191,10 +196,69 @@ async fn a_pod_goes_with_its_owners_and_stays_with_somebody_elses() {
         server.put(pod, owned);
         serve_kind(&server, "y.example.com/v1", "Bar", "bars");
         if let Some(name) = owner {
-            let path = format!("/apis/{api_version}/namespaces/ours/{plural}/{name}");
+            let group = api_version.split_once('/').unwrap().0;
+            let path = format!("/apis/{group}/v1/namespaces/ours/{plural}/{name}");
             server.put(&path, there(api_version, kind, Some("ours"), name));
         }
         assert_eq!(!removed(&server, &inventory).await.kept.is_empty(), stays, "{kind}");
         assert_eq!(server.get(NAMESPACE).is_some(), stays, "{kind}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn crds_stay_for_what_somebodys_own_custom_resource_controls() {
+    let (server, mut inventory) = installed();
+    let bars = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/bars.y.example.com";
+    let mut crd = there("apiextensions.k8s.io/v1", "CustomResourceDefinition", None, "bars.y.example.com");
+    crd["spec"] = json!({"group": "y.example.com", "scope": "Namespaced", "names": {"kind": "Bar", "plural": "bars"},
+        "versions": [{"name": "v1", "served": true, "storage": true}]});
+    server.put(bars, crd);
+    inventory.push(made("apiextensions.k8s.io/v1", "CustomResourceDefinition", None, "bars.y.example.com"));
+    server.put("/api/v1/namespaces/theirs", there("v1", "Namespace", None, "theirs"));
+    let place = "/apis/x.example.com/v1/namespaces/theirs/foos/theirs";
+    server.put(place, there("x.example.com/v1", "Foo", Some("theirs"), "theirs"));
+    let mut controlled = there("y.example.com/v1", "Bar", Some("theirs"), "controlled");
+    controlled["metadata"]["ownerReferences"] = json!([{"apiVersion": "x.example.com/v1", "kind": "Foo", "name": "theirs", "uid": "theirs", "controller": true}]);
+    server.put("/apis/y.example.com/v1/namespaces/theirs/bars/controlled", controlled);
+    let removed = removed(&server, &inventory).await;
+    assert_eq!(
+        kept(&removed),
+        [("bars.y.example.com", "Bar theirs/controlled"), ("foos.x.example.com", "Foo theirs/theirs")]
+    );
+    assert!(server.get(bars).is_some() && server.get(CRD).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_owns_a_namespace_stays_for_whatever_somebody_runs_in_it() {
+    let (server, mut inventory) = installed();
+    let namespace = "/api/v1/namespaces/user";
+    let own = |object: &mut Value, api_version: &str, kind: &str, name: &str| {
+        object["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": name, "controller": true}]);
+    };
+    // As a profile is: of the set, cluster-scoped, and its controller makes the namespace and what runs there for it.
+    server.put(
+        "/apis/x.example.com/v1",
+        json!({"kind": "APIResourceList", "groupVersion": "x.example.com/v1", "resources": [
+            {"name": "foos", "singularName": "", "namespaced": false, "kind": "Foo", "verbs": []}]}),
+    );
+    let foo = "/apis/x.example.com/v1/foos/profile";
+    server.remove(FOO);
+    inventory[3] = made("x.example.com/v1", "Foo", None, "profile");
+    server.put(foo, there("x.example.com/v1", "Foo", None, "profile"));
+    let mut made_for_it = there("v1", "Namespace", None, "user");
+    own(&mut made_for_it, "x.example.com/v1", "Foo", "profile");
+    server.put(namespace, made_for_it);
+    let mut artifacts = there("apps/v1", "Deployment", Some("user"), "artifacts");
+    own(&mut artifacts, "v1", "Namespace", "user");
+    server.put("/apis/apps/v1/namespaces/user/deployments/artifacts", artifacts);
+    let theirs = "/apis/apps/v1/namespaces/user/deployments/theirs";
+    server.put(theirs, there("apps/v1", "Deployment", Some("user"), "theirs"));
+    let first = removed(&server, &inventory).await;
+    // The CRD stays for its instance, which is to stay.
+    assert_eq!(kept(&first), [("profile", "Deployment user/theirs"), ("foos.x.example.com", "Foo profile")]);
+    assert!(server.get(foo).is_some() && server.get(CRD).is_some());
+    // Once the workload has gone, nothing in the namespace is anybody's but ours.
+    server.remove(theirs);
+    assert_eq!(removed(&server, &first.kept).await.count, 2);
 }

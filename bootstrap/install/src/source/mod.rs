@@ -109,6 +109,17 @@ pub fn is_kustomization(path: &Path) -> bool {
     path.is_dir() && kustomize::kustomization(path).is_some()
 }
 
+/// Whether a folder has something that [`load`] would read, without reading it; whatever is no folder passes.
+///
+/// # Errors
+/// It has neither a kustomization file nor manifests, or cannot be read.
+pub fn check_folder(path: &Path) -> Result<(), SourceError> {
+    if !path.is_dir() || is_kustomization(path) {
+        return Ok(());
+    }
+    file::manifests(path).map(drop)
+}
+
 /// Reads a set of objects.
 ///
 /// A file may be YAML or JSON, of several documents and lists, compressed with gzip or zstd. A folder with a

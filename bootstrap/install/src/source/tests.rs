@@ -86,6 +86,8 @@ async fn what_cannot_be_used_is_said_in_one_sentence() {
     assert!(sentence(&path).await.starts_with(&format!("cannot read {}: ", path.display())));
     let path = folder.path().join("no-manifests");
     fs::create_dir(&path).unwrap();
+    assert!(matches!(check_folder(&path), Err(SourceError::NoManifests { .. })));
+    check_folder(&folder.path().join("missing.yaml")).unwrap();
     assert_eq!(
         sentence(&path).await,
         format!("{} holds neither a kustomization.yaml nor any .yaml, .yml or .json file", path.display())

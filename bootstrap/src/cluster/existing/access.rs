@@ -1,6 +1,6 @@
 //! The way to an existing cluster: kubeconfig, context, credentials.
 
-use std::{path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use kube::{
     Client,
@@ -33,19 +33,51 @@ impl Access {
         let place = self.kubeconfig.display();
         let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)
             .map_err(|error| Failure::usage(format!("--kubeconfig {place}: {}", unreadable(&error))))?;
-        let known: Vec<&str> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
-        if known.contains(&self.context.as_str()) {
-            return Ok(kubeconfig);
+        let contexts = kubeconfig.contexts.iter();
+        let Some(found) = contexts.clone().find(|context| context.name == self.context) else {
+            let known = listed(contexts.map(|context| context.name.as_str()));
+            let name = &self.context;
+            return Err(Failure::usage(format!(
+                "--context {name}: {place} has no such context; it has {known}"
+            )));
+        };
+        let context = found.context.as_ref();
+        let missing = |what: &str, name: &str, known: String| {
+            let of = &self.context;
+            Failure::usage(format!(
+                "--context {of}: it names the {what} `{name}`, and {place} has no such {what}; it has {known}"
+            ))
+        };
+        let cluster = context.map(|context| context.cluster.as_str()).unwrap_or_default();
+        let clusters = kubeconfig.clusters.iter().map(|cluster| cluster.name.as_str());
+        if !clusters.clone().any(|name| name == cluster) {
+            return Err(missing("cluster", cluster, listed(clusters)));
         }
-        let known =
-            if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
-        Err(Failure::usage(format!("--context {}: {place} has no such context; {known}", self.context)))
+        // A context without a user is one for which the API server asks for no credentials.
+        let user = context.and_then(|context| context.user.as_deref()).unwrap_or_default();
+        let users = kubeconfig.auth_infos.iter().map(|user| user.name.as_str());
+        if !user.is_empty() && !users.clone().any(|name| name == user) {
+            return Err(missing("user", user, listed(users)));
+        }
+        Ok(kubeconfig)
+    }
+
+    /// Where the API server is, as the kubeconfig says.
+    fn server(&self) -> Result<String, Failure> {
+        let kubeconfig = self.read()?;
+        let context = kubeconfig.contexts.iter().find(|context| context.name == self.context);
+        let named = context.and_then(|context| context.context.as_ref()).map(|context| &context.cluster);
+        let cluster = kubeconfig.clusters.iter().find(|cluster| Some(&cluster.name) == named);
+        Ok(cluster.and_then(|cluster| cluster.cluster.as_ref()?.server.clone()).unwrap_or_default())
     }
 
     /// A client.
     pub(super) async fn client(&self) -> Result<Client, Failure> {
         let client = connect::through(self.read()?, Some(&self.context), false).await;
-        client.map_err(|why| Failure::usage(format!("--kubeconfig {}: {why}", self.kubeconfig.display())))
+        client.map_err(|why| Failure {
+            message: format!("--kubeconfig {}: {}", self.kubeconfig.display(), why.message),
+            ..why
+        })
     }
 
     /// Whether the cluster answers, is new enough, and lets us do what a run does.
@@ -58,33 +90,42 @@ impl Access {
     pub(super) async fn version(&self) -> Result<String, Failure> {
         let client = self.client().await?;
         let asked = tokio::time::timeout(ANSWERS_WITHIN, client.apiserver_version()).await;
-        let fails = |why: String| Failure::infrastructure(format!("context {}: {why}", self.context));
-        let answer = asked.map_err(|_| {
-            fails(format!(
-                "the API server did not answer within {} s; is it reachable from here?",
-                ANSWERS_WITHIN.as_secs()
+        let (server, place) = (self.server()?, self.kubeconfig.display());
+        let fails = |why: String| {
+            Failure::infrastructure(format!(
+                "context {} of {place}: the API server {server} {why}",
+                self.context
             ))
+        };
+        let answer = asked.map_err(|_| {
+            let seconds = ANSWERS_WITHIN.as_secs();
+            fails(format!("did not answer within {seconds} s; is it reachable from here?"))
         })?;
         answer.map(|info| info.git_version).map_err(|error| fails(explained(&error)))
     }
 }
 
-/// What an error of the first request means, and what to do.
+/// Names for people.
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// What the API server does by an error of the first request, and what to do.
 fn explained(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) if status.code == 401 => format!(
-            "the API server does not accept the credentials ({}); they may have expired: renew them",
-            status.message
-        ),
-        kube::Error::Api(status) => format!("the API server answers {}: {}", status.code, status.message),
+        kube::Error::Api(status) if status.code == 401 => {
+            format!("does not accept the credentials ({}); they may have expired: renew them", status.message)
+        }
+        kube::Error::Api(status) => format!("answers {}: {}", status.code, status.message),
         other => {
             let why = innermost(other);
             if why.contains("certificate") {
                 format!(
-                    "the certificates do not fit: {why}; use the kubeconfig of this very cluster, or renew it"
+                    "and the certificates do not fit: {why}; use the kubeconfig of this very cluster, or renew it"
                 )
             } else {
-                format!("the API server cannot be reached: {why}")
+                format!("cannot be reached: {why}")
             }
         }
     }
@@ -93,6 +134,10 @@ fn explained(error: &kube::Error) -> String {
 /// Why a kubeconfig cannot be read.
 fn unreadable(error: &KubeconfigError) -> String {
     match error {
+        KubeconfigError::ReadConfig(error, _) if error.kind() == io::ErrorKind::NotFound => {
+            "no such file".into()
+        }
+        KubeconfigError::ReadConfig(error, _) => error.to_string(),
         KubeconfigError::Parse(error) => format!("no kubeconfig: {}", yaml::problem(error)),
         other => chain(other),
     }
@@ -117,7 +162,7 @@ mod tests {
         let kubeconfig = folder.path().join("kubeconfig");
         let access = |context: &str| Access { kubeconfig: kubeconfig.clone(), context: context.into() };
         let refused = access("a").read().unwrap_err();
-        assert!(refused.message.contains("No such file"), "{refused}");
+        assert_eq!(refused.message, format!("--kubeconfig {}: no such file", kubeconfig.display()));
         std::fs::write(&kubeconfig, "a: 1\n b: 2\n").unwrap();
         let refused = access("a").read().unwrap_err();
         assert!(
@@ -128,7 +173,8 @@ mod tests {
         );
         std::fs::write(
             &kubeconfig,
-            "apiVersion: v1\nkind: Config\ncontexts: [{name: a, context: {cluster: a}}, {name: b, context: {cluster: b}}]\n",
+            "apiVersion: v1\nkind: Config\nclusters: [{name: x, cluster: {server: 'https://x'}}]\n\
+             contexts: [{name: a, context: {cluster: x}}, {name: b, context: {cluster: x}}]\n",
         )
         .unwrap();
         access("b").read().unwrap();
@@ -138,14 +184,72 @@ mod tests {
     }
 
     #[test]
+    fn a_context_whose_cluster_or_user_is_not_there_is_refused_with_those_that_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = folder.path().join("kubeconfig");
+        let text = serde_json::json!({
+            "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+            "contexts": [
+                {"name": "nowhere", "context": {"cluster": "gone", "user": ""}},
+                {"name": "nobody", "context": {"cluster": "c", "user": "gone"}},
+                {"name": "anybody", "context": {"cluster": "c", "user": ""}},
+            ],
+        });
+        std::fs::write(&kubeconfig, text.to_string()).unwrap();
+        let access = |context: &str| Access { kubeconfig: kubeconfig.clone(), context: context.into() };
+        access("anybody").read().unwrap();
+        let place = kubeconfig.display();
+        for (context, what, known) in [("nowhere", "cluster", "c"), ("nobody", "user", "none")] {
+            let refused = access(context).read().unwrap_err();
+            let wanted = format!(
+                "--context {context}: it names the {what} `gone`, and {place} has no such {what}; it has {known}"
+            );
+            assert_eq!(refused, Failure::usage(wanted));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_named_with_its_kubeconfig() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        // A port that was free a moment ago, and that nobody listens on.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = folder.path().join("kubeconfig");
+        let text = serde_json::json!({
+            "clusters": [{"name": "c", "cluster": {"server": format!("http://127.0.0.1:{port}")}}],
+            "contexts": [{"name": "a", "context": {"cluster": "c"}}],
+        });
+        std::fs::write(&kubeconfig, text.to_string()).unwrap();
+        let access = Access { kubeconfig: kubeconfig.clone(), context: "a".into() };
+        let refused = access.version().await.unwrap_err();
+        assert_eq!(refused.code, crds::ExitCode::Infrastructure);
+        let place = format!("context a of {}: the API server http://127.0.0.1:{port} ", kubeconfig.display());
+        assert!(refused.message.starts_with(&format!("{place}cannot be reached: ")), "{refused}");
+    }
+
+    #[test]
     fn refused_credentials_are_told_from_a_server_that_is_not_there() {
         let status = serde_json::json!({"code": 401, "message": "Unauthorized", "reason": "Unauthorized"});
         let error = kube::Error::Api(Box::new(serde_json::from_value(status).unwrap()));
         assert!(explained(&error).contains("may have expired"));
-        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        assert!(
-            explained(&kube::Error::Service(Box::new(refused)))
-                .starts_with("the API server cannot be reached")
-        );
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert!(explained(&kube::Error::Service(Box::new(refused))).starts_with("cannot be reached: "));
+    }
+
+    #[tokio::test]
+    async fn credentials_that_are_not_to_be_had_are_no_wrong_flag() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = folder.path().join("kubeconfig");
+        let text = serde_json::json!({
+            "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+            "users": [{"name": "u", "user": {"exec": {"apiVersion": "client.authentication.k8s.io/v1",
+                "command": "sh", "args": ["-c", "echo expired >&2; exit 1"], "interactiveMode": "Never"}}}],
+            "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}],
+        });
+        std::fs::write(&kubeconfig, text.to_string()).unwrap();
+        let refused = Access { kubeconfig, context: "a".into() }.client().await.err().unwrap();
+        assert_eq!(refused.code, crds::ExitCode::Infrastructure);
+        assert!(refused.message.contains("failed: expired"), "{refused}");
     }
 }

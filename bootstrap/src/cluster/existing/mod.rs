@@ -63,7 +63,7 @@ impl Cluster for Existing {
         block_on(self.access.check())?
     }
 
-    fn check_removal(&self) -> Result<(), Failure> {
+    fn check_made(&self) -> Result<(), Failure> {
         self.access.read().map(drop)
     }
 
@@ -103,7 +103,7 @@ impl Cluster for Existing {
         Ok(())
     }
 
-    fn claims(&self, invocation: &str) -> anyhow::Result<()> {
+    fn claims(&self, invocation: &str, _say: Say<'_>) -> anyhow::Result<()> {
         // A process runs once.
         self.invocation.get_or_init(|| invocation.to_owned());
         Ok(())

@@ -18,20 +18,24 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
 /// Verb, API group and resource.
 type Right = (&'static str, String, String);
 
-/// What a run does beside making, reading and removing its own objects: it looks at what runs, also at what somebody else
-/// runs where it removes something, and writes its inventory anew.
-const BESIDE: [(&str, &str, &str); 11] = [
-    ("update", "", "configmaps"),
-    ("list", "", "pods"),
-    ("get", "", "pods/log"),
-    ("list", "", "events"),
-    ("list", "", "replicationcontrollers"),
-    ("list", "batch", "jobs"),
-    ("list", "batch", "cronjobs"),
-    ("list", "apps", "deployments"),
-    ("list", "apps", "statefulsets"),
-    ("list", "apps", "daemonsets"),
-    ("list", "apps", "replicasets"),
+/// What a run and a removal do beside making, reading and removing the run's own objects, each kind with its verbs: they
+/// wait for some by list and watch, look at what somebody else runs where something is removed, and at who owns that; a
+/// removal ends the Jobs that the operator made; the inventory is written anew.
+const BESIDE: [(&str, &str, &[&str]); 14] = [
+    ("", "configmaps", &["update"]),
+    ("", "events", &["list"]),
+    ("", "namespaces", &["list", "watch"]),
+    ("", "nodes", &["list"]),
+    ("", "pods", &["get", "list", "watch"]),
+    ("", "pods/log", &["get"]),
+    ("", "replicationcontrollers", &["get", "list"]),
+    ("apps", "daemonsets", &["get", "list"]),
+    ("apps", "deployments", &["list", "watch"]),
+    ("apps", "replicasets", &["get", "list"]),
+    ("apps", "statefulsets", &["get", "list"]),
+    ("batch", "cronjobs", &["get", "list"]),
+    ("batch", "jobs", &["delete", "get", "list", "watch"]),
+    (GROUP, "e2etests", &["list", "watch"]),
 ];
 
 /// What is made beside the operator's own objects.
@@ -49,8 +53,9 @@ fn needed() -> Result<Vec<Right>, Failure> {
             resources.find(object.identity()).map_err(|error| Failure::infrastructure(error.to_string()))?;
         kinds.extend(found.map(|resource| (object.identity().group.clone(), resource.plural)));
     }
-    let beside =
-        BESIDE.into_iter().map(|(verb, group, resource)| (verb, group.to_owned(), resource.to_owned()));
+    let beside = BESIDE.into_iter().flat_map(|(group, resource, verbs)| {
+        verbs.iter().map(move |verb| (*verb, group.to_owned(), resource.to_owned()))
+    });
     let verbs = ["create", "get", "patch", "delete"];
     let made =
         kinds.iter().flat_map(|(group, resource)| verbs.map(|verb| (verb, group.clone(), resource.clone())));
@@ -106,13 +111,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_inventory_can_be_written_anew_and_all_that_runs_be_seen() {
+    fn all_that_a_run_and_its_removal_do_is_asked_for() {
         let needed = needed().unwrap();
         let has = |verb: &'static str, group: &str, resource: &str| {
             needed.contains(&(verb, group.to_owned(), resource.to_owned()))
         };
         for verb in ["create", "get", "update", "delete"] {
             assert!(has(verb, "", "configmaps"), "{verb}");
+        }
+        for verb in ["delete", "get", "list", "watch"] {
+            assert!(has(verb, "batch", "jobs") && has(verb, GROUP, "e2etests"), "{verb}");
+        }
+        for (group, resource) in [("", "namespaces"), ("", "pods"), ("apps", "deployments")] {
+            for verb in ["get", "list", "watch"] {
+                assert!(has(verb, group, resource), "{verb} {resource}");
+            }
         }
         for (group, resource) in [("apps", "statefulsets"), ("batch", "cronjobs"), ("", "pods")] {
             assert!(has("list", group, resource), "{resource}");

@@ -45,6 +45,13 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
     if given.get("apiVersion").and_then(Value::as_str).is_none() {
         return Err("it has no apiVersion, such as kind.x-k8s.io/v1alpha4".into());
     }
+    // One that says nothing would be made without what tells that it is ours.
+    if let Some(index) = nodes_of(&given).iter().position(|node| !node.is_object()) {
+        return Err(format!(
+            "entry {} of its nodes is not a mapping of names to values: say `role: worker`, or leave it out",
+            index + 1
+        ));
+    }
     Ok(given)
 }
 
@@ -288,6 +295,8 @@ kubeadmConfigPatches:
             ("kind: Pod\napiVersion: v1", "its kind is Pod"),
             ("apiVersion: v1", "kind: Cluster"),
             ("kind: Cluster", "apiVersion"),
+            ("kind: Cluster\napiVersion: v\nnodes: [null]", "entry 1 of its nodes is not a mapping"),
+            ("kind: Cluster\napiVersion: v\nnodes:\n- role: worker\n- worker", "entry 2 of its nodes"),
         ] {
             let said = parse(text).unwrap_err();
             assert!(said.contains(reason), "{text}: {said}");

@@ -14,6 +14,7 @@ use super::{
     config,
     containers::{self, Container},
     engine::{Description, Engine},
+    existing,
     facts::{self, Facts, SCHEMA_VERSION},
     kernel,
     load::Nodes,
@@ -71,7 +72,7 @@ impl Maker<'_> {
         made.map_err(|reason| self.give_up(&facts, reason, say))
     }
 
-    /// Writes down what will be made, and makes room for it in the kernel.
+    /// Writes down what will be made.
     fn write_down(&self, mark: &Mark, say: Say<'_>) -> anyhow::Result<Facts> {
         let _shared = facts::lock_shared(self.cancel)?;
         let others = facts::of_others(mark)?;
@@ -93,13 +94,13 @@ impl Maker<'_> {
             )?,
         };
         self.record.write(&facts)?;
-        if self.engine.is_local() {
-            kernel::raise(mark)?.into_iter().for_each(say);
-        }
         Ok(facts)
     }
 
     fn try_to_make(&self, mark: &Mark, facts: &Facts, say: Say<'_>) -> anyhow::Result<Created> {
+        if self.engine.is_local() {
+            kernel::raise(mark)?.into_iter().for_each(&mut *say);
+        }
         let begin = Instant::now();
         let mut figures = Figures::new();
         let mut note = |name: &str| figures.insert(name.to_owned(), begin.elapsed().as_secs_f64());
@@ -119,9 +120,13 @@ impl Maker<'_> {
             local: true,
             figures: Figures::new(),
         };
-        let containers = facts.split(containers::of_cluster(&self.engine, name)?).ours;
+        let split = facts.split(containers::of_cluster(&self.engine, name)?);
+        if let Some(reason) = existing::unmarked(facts, &split, name) {
+            return Err(Failure::infrastructure(reason).into());
+        }
+        let containers = split.ours;
         let nodes = containers.iter().filter(|container| container.is_node()).count();
-        if network::lift_limits(&created)? {
+        if network::lift_limits(&created, self.cancel)? {
             say("the limits of the nodes' network pods are lifted".to_owned());
         }
         let stop = Cancel::default();

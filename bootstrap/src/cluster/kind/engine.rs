@@ -53,6 +53,11 @@ impl Engine {
         Self { runtime, variables }
     }
 
+    /// The first runtime that answers, for a cluster that is to be made: whoever has none may make another kind.
+    pub(super) fn find_for_new() -> Result<(Self, Description), Failure> {
+        Self::find().map_err(|failure| or_another_kind(&failure))
+    }
+
     /// The first runtime that answers, or why none does.
     pub(super) fn find() -> Result<(Self, Description), Failure> {
         let mut refused = None;
@@ -65,8 +70,7 @@ impl Engine {
             }
         }
         Err(Failure::infrastructure(refused.unwrap_or_else(|| {
-            "neither Docker nor Podman is installed, and --cluster kind needs one of them: install Docker, or use \
-             --cluster embedded"
+            "neither Docker nor Podman is installed, and --cluster kind needs one of them: install Docker"
                 .to_owned()
         })))
     }
@@ -115,6 +119,11 @@ impl Engine {
     }
 }
 
+/// What a cluster that is to be made can be instead.
+fn or_another_kind(failure: &Failure) -> Failure {
+    Failure { code: failure.code, message: format!("{failure}; or use --cluster embedded") }
+}
+
 /// What `docker info` or `podman info` printed as JSON; a reason where it is no answer of a running server.
 fn parse_info(runtime: Runtime, text: &str) -> Result<Description, String> {
     let info: Value =
@@ -157,6 +166,13 @@ mod tests {
         assert_eq!(parse_info(Runtime::Podman, podman), Ok(description("/g", false, "arm64")));
         let silent = r#"{"ServerErrors": ["Cannot connect to the Docker daemon"]}"#;
         assert!(parse_info(Runtime::Docker, silent).unwrap_err().contains("Cannot connect"));
+    }
+
+    #[test]
+    fn only_who_makes_a_cluster_can_make_another_kind() {
+        let stopped = Failure::infrastructure("Docker does not answer: start it");
+        let wanted = "Docker does not answer: start it; or use --cluster embedded";
+        assert_eq!(or_another_kind(&stopped), Failure::infrastructure(wanted));
     }
 
     #[test]

@@ -38,11 +38,34 @@ pub(super) fn judge(facts: Option<&Facts>, containers: Vec<Container>) -> (Exist
 /// What is said of containers of somebody else's that have the name of a cluster of ours.
 pub(super) fn stay(name: &str, others: &[Container]) -> Option<String> {
     let names: Vec<&str> = others.iter().map(|container| container.name.as_str()).collect();
-    (!names.is_empty()).then(|| {
+    let names = names.join(", ");
+    if others.is_empty() {
+        return None;
+    }
+    let whose = if others.iter().any(Container::is_node) {
+        format!("kfe2e did not make {names} of kind cluster `{name}`: that is somebody else's and stays")
+    } else {
+        // It cannot be marked.
         format!(
-            "kfe2e did not make {} of kind cluster `{name}`: that is somebody else's and stays; `kind delete cluster --name \
-             {name}` removes it",
-            names.join(", ")
+            "whether kfe2e made {names} of kind cluster `{name}` cannot be told without its nodes: it stays"
+        )
+    };
+    Some(format!("{whose}; `kind delete cluster --name {name}` removes it"))
+}
+
+/// Whether what `kind` has made lacks nodes that carry our mark, and what there is. Without it nobody would remove them.
+pub(super) fn unmarked(facts: &Facts, split: &Split, name: &str) -> Option<String> {
+    let marked = split.ours.iter().filter(|container| container.is_node()).count();
+    (marked < facts.nodes).then(|| {
+        let others: Vec<&str> = split.others.iter().map(|container| container.name.as_str()).collect();
+        let others = if others.is_empty() {
+            String::new()
+        } else {
+            format!("; {} without it stay: `kind delete cluster --name {name}` removes them", others.join(", "))
+        };
+        format!(
+            "kind made {marked} nodes of cluster `{name}` with the mount that tells that they are kfe2e's, not {}{others}",
+            facts.nodes
         )
     })
 }
@@ -174,6 +197,26 @@ mod tests {
         let said = stay("a", &others).unwrap();
         assert!(said.starts_with("kfe2e did not make a-control-plane of kind cluster `a`: "), "{said}");
         assert!(said.contains("`kind delete cluster --name a`"), "{said}");
+    }
+
+    #[test]
+    fn a_cluster_that_was_made_without_the_mark_is_no_success() {
+        let split = |ours: &[(&str, &str)]| {
+            let listed: Vec<_> = ours.iter().map(|(state, mark)| node(state, mark)).collect();
+            let facts = facts(Some("m"), false);
+            (facts.split(containers::parse(&format!("[{}]", listed.join(","))).unwrap()), facts)
+        };
+        let (whole, facts) = split(&[("running", "m")]);
+        assert_eq!(unmarked(&facts, &whole, "a"), None);
+        let (bare, facts) = split(&[("running", "n")]);
+        let said = unmarked(&facts, &bare, "a").unwrap();
+        assert!(said.starts_with("kind made 0 nodes of cluster `a` with the mount"), "{said}");
+        assert!(
+            said.contains("not 1; a-control-plane without it stay: `kind delete cluster --name a`"),
+            "{said}"
+        );
+        let (nothing, facts) = split(&[]);
+        assert!(unmarked(&facts, &nothing, "a").unwrap().ends_with("not 1"));
     }
 
     #[test]

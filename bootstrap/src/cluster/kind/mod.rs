@@ -35,8 +35,8 @@ use clap::Args;
 pub(crate) use runtime::{Answer, Runtime};
 
 use self::{
-    create::Maker, engine::Engine, existing::Existing, facts::Facts, load::Nodes, program::Program,
-    request::Request,
+    create::Maker, engine::Engine, existing::Existing, facts::Facts, load::Nodes, mark::Mark,
+    program::Program, request::Request,
 };
 use super::{Cluster, ClusterKind, ClusterSettings, Created, Record, Say, kubectl};
 use crate::{failure::Failure, tool::Cancel};
@@ -72,8 +72,8 @@ pub struct Kind {
 enum Outcome {
     /// It is ours, and this is known of it.
     Ours(Facts),
-    /// It stays when this process is done with it.
-    Lasting,
+    /// It stays when this process is done with it; the mark is that of one of ours.
+    Lasting(Option<Mark>),
 }
 
 impl Kind {
@@ -96,7 +96,7 @@ impl Kind {
     fn known(&self) -> anyhow::Result<Option<Facts>> {
         match self.outcome.get() {
             Some(Outcome::Ours(facts)) => Ok(Some(facts.clone())),
-            Some(Outcome::Lasting) | None => Facts::read(&self.record, self.name()),
+            Some(Outcome::Lasting(_)) | None => Facts::read(&self.record, self.name()),
         }
     }
 
@@ -117,8 +117,10 @@ impl Kind {
 
     /// Keeps in mind what becomes of the cluster; a process makes one cluster once.
     fn decided(&self, created: Created, facts: Option<Facts>) -> Created {
-        let ours = facts.filter(|_| !created.lasting);
-        self.outcome.get_or_init(|| ours.map_or(Outcome::Lasting, Outcome::Ours));
+        self.outcome.get_or_init(|| match facts {
+            Some(facts) if !created.lasting => Outcome::Ours(facts),
+            facts => Outcome::Lasting(facts.and_then(|facts| facts.mark)),
+        });
         created
     }
 
@@ -131,7 +133,7 @@ impl Kind {
     /// Whether the cluster stays: as this process decided when it made or found it, else as the record says.
     fn stays(&self, facts: Option<&Facts>) -> bool {
         match self.outcome.get() {
-            Some(outcome) => matches!(outcome, Outcome::Lasting),
+            Some(outcome) => matches!(outcome, Outcome::Lasting(_)),
             None => facts.is_some_and(|facts| facts.mark.is_none()),
         }
     }
@@ -168,7 +170,7 @@ impl Cluster for Kind {
                 return Ok(());
             }
         }
-        let (engine, description) = Engine::find()?;
+        let (engine, description) = Engine::find_for_new()?;
         // Of a cluster that is there, the disk has what it takes, and its ports are in use by itself.
         if self.is_there(&engine)? {
             return Ok(());
@@ -176,7 +178,7 @@ impl Cluster for Kind {
         check::check(&self.request, size_of_images, &engine, &description)
     }
 
-    fn check_removal(&self) -> Result<(), Failure> {
+    fn check_made(&self) -> Result<(), Failure> {
         if self.record.exists() {
             return self.reached().map(drop).map_err(Failure::from);
         }
@@ -188,8 +190,9 @@ impl Cluster for Kind {
         let (facts, engine) = self.reached()?;
         let (found, split) = existing::judge(facts.as_ref(), containers::of_cluster(&engine, self.name())?);
         if let Some(attempt) = facts.as_ref().filter(|facts| facts.mark.is_some()) {
-            existing::stay(self.name(), &split.others).into_iter().for_each(&mut *say);
-            if found != Existing::Ours {
+            if found == Existing::Ours {
+                existing::stay(self.name(), &split.others).into_iter().for_each(&mut *say);
+            } else {
                 say("removing what is left of an earlier attempt".to_owned());
                 remove::remove(&self.record, self.name(), attempt, say)?;
             }
@@ -214,7 +217,7 @@ impl Cluster for Kind {
             Existing::Nothing | Existing::Leftovers => {}
         }
         // What is left of a name says nothing about where a new cluster goes.
-        let (engine, description) = Engine::find()?;
+        let (engine, description) = Engine::find_for_new()?;
         let program = Program::find(&self.cancel, say)?;
         let (request, record, cancel) = (&self.request, &self.record, &self.cancel);
         let maker = Maker { request, record, program, engine, description, cancel };
@@ -256,12 +259,10 @@ impl Cluster for Kind {
         Ok(())
     }
 
-    fn claims(&self, invocation: &str) -> anyhow::Result<()> {
-        if !matches!(self.outcome.get(), Some(Outcome::Lasting)) {
-            return Ok(());
-        }
-        let _alone = facts::lock_cluster(&self.record, self.name(), &self.cancel, &mut |_| {})?;
-        self.claims_lasting(invocation)
+    fn claims(&self, invocation: &str, say: Say<'_>) -> anyhow::Result<()> {
+        let Some(Outcome::Lasting(mark)) = self.outcome.get() else { return Ok(()) };
+        let _alone = facts::lock_cluster(&self.record, self.name(), &self.cancel, say)?;
+        self.claims_lasting(mark.as_ref(), invocation)
     }
 
     fn destroy(&self, say: Say<'_>) -> anyhow::Result<Vec<String>> {
@@ -273,9 +274,7 @@ impl Cluster for Kind {
             return self.remove_what_was_made(facts.as_ref(), &engine, say);
         }
         let Some(facts) = known else { return self.tell_of_no_record(say).map(|()| Vec::new()) };
-        let (_, engine) = self.reached()?;
-        let split = facts.split(containers::of_cluster(&engine, self.name())?);
-        existing::stay(self.name(), &split.others).into_iter().for_each(&mut *say);
+        self.reached()?;
         remove::remove(&self.record, self.name(), &facts, say).map(|()| Vec::new())
     }
 }

@@ -12,28 +12,42 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use crate::cluster::{Created, blocking::block_on, client};
+use crate::{
+    cluster::{Created, blocking::block_on, client, usable::cancelled},
+    failure::Failure,
+    tool::Cancel,
+};
 
 /// How long the pods may take to be made anew.
 const WITHIN: Duration = Duration::from_mins(3);
 
 /// Takes the limits off the pods that make the nodes' network, which some node images have: they slow down every pod's
 /// start. Returns whether there were any.
-pub(super) fn lift_limits(created: &Created) -> anyhow::Result<bool> {
-    let deadline = Instant::now() + WITHIN;
+pub(super) fn lift_limits(created: &Created, cancel: &Cancel) -> anyhow::Result<bool> {
     block_on(async {
-        let sets: Api<DaemonSet> = Api::namespaced(client(created).await?, "kube-system");
-        let set = call(deadline, "reading DaemonSet kindnet", sets.get_opt("kindnet")).await?;
-        let Some(patch) = set.as_ref().and_then(|set| without_limits(&json!(set))) else {
-            return Ok(false);
-        };
-        let (params, patch) = (PatchParams::default(), Patch::Strategic(patch));
-        call(deadline, "patching DaemonSet kindnet", sets.patch("kindnet", &params, &patch)).await?;
-        let done = |set: Option<&DaemonSet>| rolled_out(&json!(set)).is_ok();
-        let rollout = Box::pin(await_condition(sets, "kindnet", done));
-        call(deadline, "the rollout of DaemonSet kindnet", rollout).await?;
-        Ok(true)
+        tokio::select! {
+            lifted = lift(created) => lifted,
+            () = cancelled(cancel) => {
+                Err(Failure::cancelled("cancelled while lifting the limits of the nodes' network pods").into())
+            }
+        }
     })?
+}
+
+async fn lift(created: &Created) -> anyhow::Result<bool> {
+    let deadline = Instant::now() + WITHIN;
+
+    let sets: Api<DaemonSet> = Api::namespaced(client(created).await?, "kube-system");
+    let set = call(deadline, "reading DaemonSet kindnet", sets.get_opt("kindnet")).await?;
+    let Some(patch) = set.as_ref().and_then(|set| without_limits(&json!(set))) else {
+        return Ok(false);
+    };
+    let (params, patch) = (PatchParams::default(), Patch::Strategic(patch));
+    call(deadline, "patching DaemonSet kindnet", sets.patch("kindnet", &params, &patch)).await?;
+    let done = |set: Option<&DaemonSet>| rolled_out(&json!(set)).is_ok();
+    let rollout = Box::pin(await_condition(sets, "kindnet", done));
+    call(deadline, "the rollout of DaemonSet kindnet", rollout).await?;
+    Ok(true)
 }
 
 /// One request, or one wait, with a deadline.

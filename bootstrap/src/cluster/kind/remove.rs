@@ -2,16 +2,17 @@
 //! alone is enough for it: `kind` may be gone, and would remove no more than its containers.
 
 use std::{
+    collections::BTreeSet,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 
 use super::{
     containers::{self, Container},
-    facts,
-    facts::Facts,
+    existing, facts,
+    facts::{Facts, Split},
     kernel, processes,
 };
 use crate::{
@@ -37,7 +38,8 @@ pub(super) fn remove(record: &Record, name: &str, known: &Facts, say: Say<'_>) -
     let engine = &known.engine;
     let ended = processes::end_all(mark, PROCESSES_LIMIT)?;
     let broke_off = !known.complete || ended > 0;
-    sweep(known, name, if broke_off { CALM } else { Duration::ZERO })?;
+    let others = sweep(known, name, if broke_off { CALM } else { Duration::ZERO })?;
+    existing::stay(name, &others).into_iter().for_each(&mut *say);
     let _shared = facts::lock_shared(&Cancel::default())?;
     let others = facts::of_others(mark)?;
     others.complaints().for_each(&mut *say);
@@ -53,36 +55,138 @@ pub(super) fn remove(record: &Record, name: &str, known: &Facts, say: Say<'_>) -
     record.remove()
 }
 
-/// Removes what is ours of the containers of the name until none has appeared for as long as `calm`.
-fn sweep(known: &Facts, name: &str, calm: Duration) -> anyhow::Result<()> {
-    let engine = &known.engine;
-    let begin = Instant::now();
-    let mut last_seen = begin;
-    loop {
-        let found = known.split(containers::of_cluster(engine, name)?).ours;
-        if found.is_empty() && last_seen.elapsed() >= calm {
-            return Ok(());
-        }
-        if !found.is_empty() {
-            // What stands before the nodes is known by them alone.
-            let (nodes, balancers): (Vec<_>, Vec<_>) = found.iter().cloned().partition(Container::is_node);
-            for some in [balancers, nodes].iter().filter(|some| !some.is_empty()) {
-                containers::remove(engine, some, CONTAINERS_LIMIT)?;
+/// What is removed, as the container runtime has it.
+struct Sweep<'a> {
+    look: &'a mut dyn FnMut() -> anyhow::Result<Split>,
+    remove: &'a mut dyn FnMut(&[Container]) -> anyhow::Result<()>,
+    /// How long no new one must have appeared before any is removed.
+    calm: Duration,
+    limit: Duration,
+}
+
+impl Sweep<'_> {
+    /// Removes what is ours once no more of it appears, and returns what is not. What stands before the nodes is known by
+    /// them alone, and may appear after them: so they stand until then.
+    fn run(self) -> anyhow::Result<Result<Vec<Container>, Vec<Container>>> {
+        let begin = Instant::now();
+        let (mut last_new, mut seen) = (begin, BTreeSet::new());
+        loop {
+            let Split { ours, others } = (self.look)()?;
+            for one in &ours {
+                if seen.insert(one.id.clone()) {
+                    last_new = Instant::now();
+                }
             }
-            last_seen = Instant::now();
+            let is_calm = last_new.elapsed() >= self.calm;
+            match (is_calm, ours.is_empty()) {
+                (true, true) => return Ok(Ok(others)),
+                (_, false) if begin.elapsed() > self.limit => return Ok(Err(ours)),
+                (true, false) => (self.remove)(&ours)?,
+                (false, _) => thread::sleep(TICK.min(self.calm)),
+            }
         }
-        if begin.elapsed() > CONTAINERS_LIMIT {
-            let names: Vec<_> = found.into_iter().map(|container| container.name).collect();
-            bail!(
-                "containers {} of cluster `{name}` are still there after {} s: remove them with `{} rm --force --volumes`, \
-                 then run `kfe2e down --cluster kind --name {name}` again",
-                names.join(", "),
-                CONTAINERS_LIMIT.as_secs(),
-                engine.runtime.program()
-            );
+    }
+}
+
+/// Removes what is ours of the containers of the name, and returns what has the name and stays.
+fn sweep(known: &Facts, name: &str, calm: Duration) -> anyhow::Result<Vec<Container>> {
+    let engine = &known.engine;
+    let mut look = || Ok(known.split(containers::of_cluster(engine, name)?));
+    let mut remove = |found: &[Container]| {
+        // Nodes last: what stands before them is known by them alone.
+        let (nodes, balancers): (Vec<_>, Vec<_>) = found.iter().cloned().partition(Container::is_node);
+        for some in [balancers, nodes].iter().filter(|some| !some.is_empty()) {
+            containers::remove(engine, some, CONTAINERS_LIMIT)?;
         }
-        if !calm.is_zero() {
-            thread::sleep(TICK);
+        Ok(())
+    };
+    let swept = Sweep { look: &mut look, remove: &mut remove, calm, limit: CONTAINERS_LIMIT }.run()?;
+    swept.map_err(|left| {
+        let names: Vec<_> = left.into_iter().map(|container| container.name).collect();
+        anyhow!(
+            "containers {} of cluster `{name}` are still there after {} s: remove them with `{} rm --force --volumes`, \
+             then run `kfe2e down --cluster kind --name {name}` again",
+            names.join(", "),
+            CONTAINERS_LIMIT.as_secs(),
+            engine.runtime.program()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster::kind::{engine::Engine, runtime::Runtime};
+
+    fn facts() -> Facts {
+        Facts {
+            schema_version: facts::SCHEMA_VERSION,
+            engine: Engine::here(Runtime::Docker),
+            mark: Some("m".into()),
+            invocations: BTreeSet::new(),
+            complete: false,
+            nodes: 1,
+            image: None,
+            network_is_ours: false,
         }
+    }
+
+    fn node() -> Value {
+        json!({"Id": "n", "Name": "a-control-plane", "Mounts": [{"Destination": "/kfe2e/m"}]})
+    }
+
+    fn balancer() -> Value {
+        json!({"Id": "lb", "Name": "a-external-load-balancer",
+            "Config": {"Labels": {"io.x-k8s.kind.role": "external-load-balancer"}}})
+    }
+
+    /// Sweeps a runtime in which, at each look, one more container appears. Returns what stays, and what is still ours.
+    fn swept(
+        mut appear: Vec<Value>,
+        calm: Duration,
+        limit: Duration,
+        removes: bool,
+    ) -> (Vec<String>, Vec<String>) {
+        let there = RefCell::new(Vec::<Value>::new());
+        appear.reverse();
+        let mut look = || {
+            there.borrow_mut().extend(appear.pop());
+            let listed = Value::from(there.borrow().clone()).to_string();
+            Ok(facts().split(containers::parse(&listed).unwrap()))
+        };
+        let mut remove = |found: &[Container]| {
+            there.borrow_mut().retain(|one| !removes || found.iter().all(|found| one["Id"] != *found.id));
+            Ok(())
+        };
+        let names = |all: Vec<Container>| all.into_iter().map(|one| one.name).collect::<Vec<_>>();
+        match (Sweep { look: &mut look, remove: &mut remove, calm, limit }).run().unwrap() {
+            Ok(others) => (names(others), Vec::new()),
+            Err(left) => (Vec::new(), names(left)),
+        }
+    }
+
+    const LONG: Duration = Duration::from_mins(1);
+    const SHORT: Duration = Duration::from_millis(200);
+
+    #[test]
+    fn a_balancer_that_appears_after_its_nodes_goes_with_them() {
+        let nothing = (Vec::new(), Vec::new());
+        assert_eq!(swept(vec![node(), balancer()], SHORT, LONG, true), nothing);
+        // Of a whole cluster, nothing appears any more.
+        assert_eq!(swept(vec![node()], Duration::ZERO, LONG, true), nothing);
+    }
+
+    #[test]
+    fn what_stays_and_what_cannot_be_removed_is_named() {
+        let name = "a-external-load-balancer".to_owned();
+        assert_eq!(swept(vec![balancer()], SHORT, LONG, true), (vec![name], Vec::new()));
+        let left = (Vec::new(), vec!["a-control-plane".to_owned()]);
+        assert_eq!(swept(vec![node()], Duration::ZERO, Duration::ZERO, false), left);
+        // Calm may come after the limit.
+        assert_eq!(swept(Vec::new(), SHORT, Duration::ZERO, true), (Vec::new(), Vec::new()));
     }
 }

@@ -114,7 +114,7 @@ pub(super) fn explain(runtime: Runtime, error: &ToolError) -> String {
     }
     if said.contains("cannot connect") || said.contains("is the docker daemon running") {
         return format!(
-            "{runtime} does not answer{place}: start it (`sudo systemctl start {}`), or use --cluster embedded",
+            "{runtime} does not answer{place}: start it (`sudo systemctl start {}`)",
             runtime.program()
         );
     }
@@ -134,8 +134,7 @@ mod tests {
         for (stderr, sentence) in [
             (
                 "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
-                "Docker does not answer at unix:///var/run/docker.sock: start it (`sudo systemctl start docker`), or \
-                 use --cluster embedded",
+                "Docker does not answer at unix:///var/run/docker.sock: start it (`sudo systemctl start docker`)",
             ),
             (
                 "permission denied while trying to connect to the Docker daemon socket at \

@@ -202,7 +202,7 @@ impl Cluster for Microk8s {
         if start == Start::Install { machine::check_disk() } else { Ok(()) }
     }
 
-    fn check_removal(&self) -> Result<(), Failure> {
+    fn check_made(&self) -> Result<(), Failure> {
         if self.record.exists() { machine::check_root() } else { Ok(()) }
     }
 
@@ -244,7 +244,7 @@ impl Cluster for Microk8s {
             say(format!("there is no MicroK8s cluster {} of ours", self.name));
             return Ok(Vec::new());
         }
-        let _lock = lock::hold()?;
+        let _lock = lock::hold_for_removal(say)?;
         self.still_this_one()?;
         self.remove(say).map(|()| Vec::new())
     }

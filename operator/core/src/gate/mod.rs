@@ -68,8 +68,12 @@ pub(crate) fn judge(
         return Judgement { open: true, reason: GateReason::NotRequested, message, shown: None, wake: None };
     };
     let Some(seen) = seen else { return unknown(status, tests_began) };
-    let give_up =
-        status.start_time.as_ref().map(|start| after(start.0, gate.timeout)).filter(|_| !tests_began);
+    // Once it has been open, it was ready in time: what happens later is the run's own timeout's.
+    let give_up = status
+        .start_time
+        .as_ref()
+        .map(|start| after(start.0, gate.timeout))
+        .filter(|_| !tests_began && !was_open(status));
     let all_ready = seen.is_ready();
     let ready_since = all_ready.then(|| ready_since(status).unwrap_or_else(|| stamp_up(now)));
     let stable_at = ready_since.as_ref().map(|since| after(since.0, gate.stable_for));

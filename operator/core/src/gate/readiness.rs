@@ -185,8 +185,10 @@ impl<'a> Count<'a> {
         let kinds = kind::workloads();
         let unreadable =
             [&namespaces].into_iter().chain(&kinds).find_map(|kind| match facts.reading_of(kind) {
-                Reading::Unreadable(why) => Some(why),
-                Reading::Pending | Reading::Done | Reading::NotServed => None,
+                Reading::Unreadable(why) => Some(why.clone()),
+                // An API server that is starting serves nothing yet; none is without these kinds.
+                Reading::NotServed => Some(format!("the API server does not serve {}", kind.kind)),
+                Reading::Pending | Reading::Done => None,
             });
         if let Some(why) = unreadable {
             return self.problem(name, &object, format!("cannot be read: {why}"));

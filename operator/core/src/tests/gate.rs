@@ -314,6 +314,19 @@ fn a_lapse_while_tests_run_is_shown_and_changes_no_verdict() {
 }
 
 #[test]
+fn a_gate_that_was_open_in_time_gives_up_no_more() {
+    let mut test = gated();
+    let no_place = |available| Observed { places: Some(0), ..with(available, &[]) };
+    after(&mut test, &no_place(1), 0);
+    assert_eq!(after(&mut test, &no_place(1), 10), "True/Ready");
+    assert_eq!(after(&mut test, &no_place(0), minutes(50)), "False/Lapsed");
+    assert_eq!(condition(&test, ConditionType::Finished), "False/WaitingForKubeflow");
+    after(&mut test, &with(1, &[]), minutes(51));
+    assert_eq!(after(&mut test, &with(1, &[]), minutes(52)), "True/Ready");
+    assert_eq!(first(&test).attempt, 1);
+}
+
+#[test]
 fn a_gate_that_never_opens_ends_the_run_with_one_sentence() {
     let crash = "metadata: {name: web-1, namespace: kf, labels: {app: web}}\nspec: {containers: []}\nstatus: {phase: Running, containerStatuses: [\
                  {name: web, image: i, imageID: '', ready: false, restartCount: 4, state: {waiting: {reason: CrashLoopBackOff}}, \

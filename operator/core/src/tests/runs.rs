@@ -276,6 +276,23 @@ fn an_end_that_depends_on_a_failed_write_is_put_off() {
 }
 
 #[test]
+fn what_follows_from_a_failed_write_waits_for_it() {
+    let mut test = scripts(&["a", "b"]);
+    (test.spec.fail_fast, test.spec.max_parallel) = (true, 1);
+    let test = started(test);
+    let waiting = "{phase: Pending, containerStatuses: [{name: test, image: i, imageID: '', ready: false, restartCount: 0, \
+                   state: {waiting: {reason: ErrImageNeverPull, message: not here}}}]}";
+    let plan = decide(&test, &seen("a", Some(job("a", "{}")), vec![pod("a", waiting)]), &settings(), at(3));
+    assert_eq!(plan.status.tests[1].state, TestState::NotRun);
+    let settle = |outcome: Outcome| {
+        let status = plan.settle(&[("a".to_owned(), outcome)].into()).status;
+        status.or_else(|| test.status.clone()).unwrap().tests[1].state
+    };
+    assert_eq!(settle(Outcome::Failed { message: "no answer".into() }), TestState::Pending);
+    assert_eq!(settle(Outcome::Done), TestState::NotRun);
+}
+
+#[test]
 fn the_first_of_the_verdicts_in_order_is_the_runs() {
     let entry = |reason: Option<TestReason>| TestStatus {
         name: "t".into(),
