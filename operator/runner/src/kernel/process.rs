@@ -8,8 +8,9 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     sys::signal::Signal,
-    unistd::{Pid, getpid},
+    unistd::{Pid, getpid, read},
 };
 use tokio::{io::AsyncReadExt as _, net::unix::pipe};
 
@@ -119,15 +120,42 @@ impl Process {
     }
 
     /// Keeps what lies ready in the pipe; what it started may hold the pipe open for ever.
+    ///
+    /// It asks the pipe itself: the runtime may not have heard yet of what a process wrote right before its end.
     fn take_in_rest(&mut self) {
+        let Some(output) = &self.output else { return };
         let mut chunk = [0; 4096];
-        while let Some(Ok(count @ 1..)) = self.output.as_ref().map(|output| output.try_read(&mut chunk)) {
-            self.tail.push(chunk.get(..count).unwrap_or_default());
+        loop {
+            match read(output, &mut chunk) {
+                Ok(count @ 1..) => {
+                    self.tail.push(chunk.get(..count).unwrap_or_default());
+                }
+                Err(Errno::EINTR) => {}
+                Ok(0) | Err(_) => return,
+            }
         }
     }
 
     /// Interrupts what runs in it, as Ctrl-C would.
     pub fn interrupt(&self) {
         signal_group(self.pid, Signal::SIGINT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_written_right_before_the_end_is_there() {
+        let command = ["sh", "-c", "echo out; echo no such library >&2; exit 4"].map(str::to_owned).to_vec();
+        let mut process =
+            Process::start(&Start { command, variables: Vec::new(), folder: "/".into() }).unwrap();
+        // Without a turn of the runtime in between: it has heard of nothing yet.
+        waitid(Id::Pid(process.pid()), WaitPidFlag::WEXITED).unwrap();
+        process.take_in_rest();
+        assert_eq!(process.tail.text(), "out\nno such library\n");
     }
 }
