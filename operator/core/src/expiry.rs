@@ -3,7 +3,7 @@
 use crds::v1alpha1::{E2ETest, E2ETestStatus};
 use jiff::Timestamp;
 
-use crate::{clock::after, decide::is_finished};
+use crate::{clock::after, decide::is_finished, validate::kept_for};
 
 /// A run to delete, if it is still the one that was looked at.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,7 +19,7 @@ pub struct Expired {
 /// When a finished run is to be deleted; `None` where it is kept or not finished.
 pub fn expires_at(test: &E2ETest) -> Option<Timestamp> {
     let status: &E2ETestStatus = test.status.as_ref().filter(|status| is_finished(status))?;
-    let keep = test.spec.ttl_after_finished.as_ref()?.get().ok()?;
+    let keep = kept_for(&test.spec).ok()??;
     Some(after(status.completion_time.as_ref()?.0, keep))
 }
 

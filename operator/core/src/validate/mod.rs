@@ -11,8 +11,8 @@ use std::{
 };
 
 use crds::v1alpha1::{
-    ConfigMapKey, E2ETest, EnvVariable, Gate, IgnoredObjects, PodSecurity, PositiveDuration, ReceiptPolicy,
-    Resources, Toleration, ZeroableDuration,
+    ConfigMapKey, E2ETest, E2ETestSpec, EnvVariable, Gate, IgnoredObjects, PodSecurity, PositiveDuration,
+    ReceiptPolicy, Resources, Toleration, ZeroableDuration,
 };
 
 use crate::gate::{Over, Pattern, Target};
@@ -38,7 +38,6 @@ pub(crate) struct Run {
     pub(crate) fail_fast: bool,
     pub(crate) timeout: Duration,
     pub(crate) cancel: bool,
-    pub(crate) ttl_after_finished: Option<Duration>,
 }
 
 /// What must be ready before the first test.
@@ -173,6 +172,8 @@ pub(crate) fn validate(test: &E2ETest) -> Result<Run, InvalidSpec> {
         );
         return Err(invalid("spec.tests", problem));
     }
+    // Read once the run is over, from a spec that may have got another by then.
+    kept_for(spec)?;
     Ok(Run {
         name,
         uid,
@@ -184,12 +185,16 @@ pub(crate) fn validate(test: &E2ETest) -> Result<Run, InvalidSpec> {
         fail_fast: spec.fail_fast,
         timeout,
         cancel: spec.cancel,
-        ttl_after_finished: spec
-            .ttl_after_finished
-            .as_ref()
-            .map(|given| zeroable("spec.ttlAfterFinished", given))
-            .transpose()?,
     })
+}
+
+/// How long a run is kept once it is over; `None` where that is for good.
+///
+/// # Errors
+/// It is no duration.
+pub(crate) fn kept_for(spec: &E2ETestSpec) -> Result<Option<Duration>, InvalidSpec> {
+    let given = spec.ttl_after_finished.as_ref();
+    given.map(|given| zeroable("spec.ttlAfterFinished", given)).transpose()
 }
 
 /// The gate of the spec.
