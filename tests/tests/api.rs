@@ -1,5 +1,8 @@
 //! The CRD's rules on a real API server: accepted, refused on create, refused on update.
 
+#[path = "../../crds/testdata/specs.rs"]
+mod table;
+
 use std::{process::ExitCode, sync::Arc};
 
 use bootstrap_embedded::KubernetesVersion;
@@ -18,8 +21,7 @@ use kube::{
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-/// A spec for each rule, right and wrong; the operator's own rules are held to the same table.
-const TABLE: &str = include_str!("../../crds/testdata/specs.yaml");
+use table::{cases, put, spec_of};
 
 /// A bare API server of one version, with the CRD.
 struct Server {
@@ -81,30 +83,9 @@ fn api(cluster: &Cluster) -> Api<DynamicObject> {
     Api::all_with(cluster.client.clone(), &ApiResource::erase::<E2ETest>(&()))
 }
 
-/// The cases of that kind.
-fn cases(kind: &str) -> Vec<Value> {
-    let table: Value = serde_saphyr::from_str(TABLE).unwrap();
-    table[kind].as_array().unwrap().clone()
-}
-
 /// The least spec, with these fields of its own and of its test; null removes one.
 fn spec_with(spec: &Value, test: &Value) -> Value {
-    let mut all = json!({"targetNamespace": "ns", "tests": [script("a", 1)]});
-    put(&mut all, spec);
-    if let Some(first) = all["tests"].get_mut(0) {
-        put(first, test);
-    }
-    all
-}
-
-fn put(object: &mut Value, fields: &Value) {
-    for (name, value) in fields.as_object().into_iter().flatten() {
-        if value.is_null() {
-            object.as_object_mut().unwrap().remove(name);
-        } else {
-            object[name] = value.clone();
-        }
-    }
+    spec_of(&json!({"spec": spec, "test": test}))
 }
 
 /// A test with an inline source of that length.
@@ -233,7 +214,7 @@ async fn defaulted(server: Arc<Server>) {
         "timeout": "90m",
         "cancel": false,
         "tests": [{
-            "name": "a", "image": "i", "script": {"source": {"inline": "ü"}, "interpreter": ["python3"]},
+            "name": "a", "image": "i", "script": {"source": {"inline": "x"}, "interpreter": ["python3"]},
             "pipelineAccess": false, "kubernetesAccess": false, "runAsUser": 1000, "podSecurity": "restricted", "retries": 0,
         }],
     });

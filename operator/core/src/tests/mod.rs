@@ -12,4 +12,6 @@ mod retries;
 mod runs;
 mod specs;
 mod support;
+#[path = "../../../../crds/testdata/specs.rs"]
+mod table;
 mod world;

@@ -2,11 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::support::*;
+use super::{support::*, table::*};
 use crate::validate::validate;
-
-/// The table, which the tests on a real API server read too.
-const TABLE: &str = include_str!("../../../../crds/testdata/specs.yaml");
 
 /// What the operator says of a spec: nothing where it can be run.
 fn said(spec: &Value) -> Result<(), String> {
@@ -15,32 +12,6 @@ fn said(spec: &Value) -> Result<(), String> {
     });
     let test = serde_json::from_value(object).map_err(|error| format!("no E2ETest: {error}"))?;
     validate(&test).map(|_| ()).map_err(|error| error.to_string())
-}
-
-/// The least spec, with the fields of a case.
-fn spec_of(case: &Value) -> Value {
-    let mut spec = json!({"targetNamespace": "ns", "tests": [{"name": "a", "image": "i", "script": {"source": {"inline": "x"}}}]});
-    put(&mut spec, &case["spec"]);
-    if let Some(test) = spec["tests"].get_mut(0) {
-        put(test, &case["test"]);
-    }
-    spec
-}
-
-/// Replaces fields; null removes one.
-fn put(object: &mut Value, fields: &Value) {
-    for (name, value) in fields.as_object().into_iter().flatten() {
-        if value.is_null() {
-            object.as_object_mut().unwrap().remove(name);
-        } else {
-            object[name] = value.clone();
-        }
-    }
-}
-
-fn cases(kind: &str) -> Vec<Value> {
-    let table: Value = yaml(TABLE);
-    table[kind].as_array().unwrap().clone()
 }
 
 #[test]
