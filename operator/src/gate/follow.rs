@@ -11,7 +11,7 @@ use kube::{
     api::{ListParams, WatchParams},
     core::{Request, WatchEvent},
 };
-use operator_core::gate::{Facts, Followed, Key, KindId, Reader, Reading, Source, Table};
+use operator_core::gate::{Facts, Followed, Identity as _, Key, KindId, Reader, Reading, Source, Table};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -163,7 +163,7 @@ impl Follower {
             let http = http.map_err(|error| Trouble::Passing(error.to_string()))?;
             let page: Page<K> = call("list", what.clone(), self.shared.client.request(http)).await?;
             for object in page.items.unwrap_or_default() {
-                rows.extend(object.row(&self.kind).map(|row| (object.key(), row)));
+                rows.extend(object.row(&self.kind).map(|row| (object.meta().key(), row)));
             }
             if let Some(next) = page.metadata.next.filter(|next| !next.is_empty()) {
                 parameters.continue_token = Some(next);
@@ -221,11 +221,11 @@ impl Follower {
                 }
                 WatchEvent::Error(status) => return Err(failed(kube::Error::Api(status)).into()),
             };
-            if let Some(version) = object.version() {
+            if let Some(version) = object.meta().version() {
                 version.clone_into(&mut position.version);
             }
             let row = if is_there { object.row(&self.kind) } else { None };
-            self.change::<K>(|table| table.put(object.key(), row));
+            self.change::<K>(|table| table.put(object.meta().key(), row));
         }
     }
 

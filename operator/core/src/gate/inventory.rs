@@ -55,14 +55,11 @@ impl FromIterator<GateObject> for Listed {
 }
 
 impl Watched for InventoryMap {
+    type Meta = Meta;
     type Row = InventoryRow;
 
-    fn key(&self) -> Key {
-        self.metadata.key()
-    }
-
-    fn version(&self) -> Option<&str> {
-        self.metadata.version()
+    fn meta(&self) -> &Meta {
+        &self.metadata
     }
 
     fn row(&self, _: &KindId) -> Option<InventoryRow> {

@@ -31,7 +31,7 @@ pub use custom::{CustomStatus, ProfileStatus};
 pub use facts::{Facts, Followed, Reading, Source, Table};
 pub use inventory::{InventoryMap, InventoryRow, Listed};
 pub use kind::Reader;
-pub use object::{Fact, Judged, Key, KindId, Meta, Object, Plain, Standing, Watched};
+pub use object::{Fact, Identity, Judged, Key, KindId, Meta, Object, Plain, Standing, Watched};
 pub use readiness::Readiness;
 pub use target::{Over, Pattern, Target};
 pub use webhook::{EndpointSlice, WebhookConfiguration};

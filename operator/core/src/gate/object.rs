@@ -74,17 +74,26 @@ pub struct Meta {
     deletion_timestamp: Option<String>,
 }
 
-impl Meta {
+/// Metadata that tells an object from others, and from itself at another time.
+pub trait Identity {
     /// Where the object is.
-    pub(super) fn key(&self) -> Key {
+    fn key(&self) -> Key;
+
+    /// Its version, which is also the watch's position.
+    fn version(&self) -> Option<&str>;
+}
+
+impl Identity for Meta {
+    fn key(&self) -> Key {
         Key { namespace: self.namespace.clone(), name: self.name.clone() }
     }
 
-    /// Its version, which is also the watch's position.
-    pub(super) fn version(&self) -> Option<&str> {
+    fn version(&self) -> Option<&str> {
         self.resource_version.as_deref()
     }
+}
 
+impl Meta {
     /// Whether it is on its way out.
     pub(super) const fn is_being_deleted(&self) -> bool {
         self.deletion_timestamp.is_some()
@@ -141,14 +150,14 @@ impl State {
 
 /// An object that a watch follows.
 pub trait Watched: Clone + DeserializeOwned + Send + 'static {
+    /// How its metadata is read.
+    type Meta: Identity;
+
     /// What is kept of it.
     type Row: Clone + PartialEq + Send + 'static;
 
-    /// Where it is.
-    fn key(&self) -> Key;
-
-    /// Its version, which is also the watch's position.
-    fn version(&self) -> Option<&str>;
+    /// Its metadata.
+    fn meta(&self) -> &Self::Meta;
 
     /// What is kept of an object of that kind; `None` where nothing has to be.
     fn row(&self, kind: &KindId) -> Option<Self::Row>;
@@ -179,14 +188,11 @@ pub trait Judged: Clone + DeserializeOwned + Send + 'static {
 pub struct Standing(pub(super) State);
 
 impl<Status: Judged> Watched for Object<Status::Spec, Status> {
+    type Meta = Meta;
     type Row = Fact;
 
-    fn key(&self) -> Key {
-        self.metadata.key()
-    }
-
-    fn version(&self) -> Option<&str> {
-        self.metadata.version()
+    fn meta(&self) -> &Meta {
+        &self.metadata
     }
 
     fn row(&self, kind: &KindId) -> Option<Fact> {
@@ -202,14 +208,11 @@ pub struct Plain {
 }
 
 impl Watched for Plain {
+    type Meta = Meta;
     type Row = Fact;
 
-    fn key(&self) -> Key {
-        self.metadata.key()
-    }
-
-    fn version(&self) -> Option<&str> {
-        self.metadata.version()
+    fn meta(&self) -> &Meta {
+        &self.metadata
     }
 
     fn row(&self, kind: &KindId) -> Option<Fact> {

@@ -53,14 +53,11 @@ pub(super) struct Webhook {
 }
 
 impl Watched for WebhookConfiguration {
+    type Meta = Meta;
     type Row = Fact;
 
-    fn key(&self) -> Key {
-        self.metadata.key()
-    }
-
-    fn version(&self) -> Option<&str> {
-        self.metadata.version()
+    fn meta(&self) -> &Meta {
+        &self.metadata
     }
 
     fn row(&self, kind: &KindId) -> Option<Fact> {
@@ -122,14 +119,11 @@ struct EndpointConditions {
 
 /// Slices are kept as their service, and only while an endpoint of theirs is ready.
 impl Watched for EndpointSlice {
+    type Meta = Meta;
     type Row = Key;
 
-    fn key(&self) -> Key {
-        self.metadata.key()
-    }
-
-    fn version(&self) -> Option<&str> {
-        self.metadata.version()
+    fn meta(&self) -> &Meta {
+        &self.metadata
     }
 
     fn row(&self, _: &KindId) -> Option<Key> {

@@ -8,14 +8,14 @@ use k8s_openapi::{
         batch::v1::JobStatus,
         core::v1::Pod,
     },
-    apimachinery::pkg::apis::meta::v1::LabelSelector,
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
 };
 use kube::core::{Selector, SelectorExt as _};
 use serde::Deserialize;
 
 use super::{
     blocking::Blocking,
-    object::{Judged, Key, KindId, Object, Standing, State, Watched},
+    object::{Identity, Judged, Key, KindId, Meta, Object, Standing, State, Watched},
 };
 use crate::cause;
 
@@ -96,6 +96,18 @@ struct Counts {
 }
 
 impl Counts {
+    /// A workload with these replicas. Why pods cannot be made says more than how many there are.
+    fn standing(
+        &self,
+        meta: &Meta,
+        observed_generation: Option<i64>,
+        selector: Option<&LabelSelector>,
+        failure: Option<String>,
+    ) -> Standing {
+        let missing = || self.missing().map(|missing| failure.unwrap_or(missing));
+        Workload::standing(self.desired, meta.unseen(observed_generation).or_else(missing), selector)
+    }
+
     /// What is missing; `None` when everything is there.
     fn missing(&self) -> Option<String> {
         let Self { desired, updated, all, available } = *self;
@@ -124,9 +136,8 @@ impl Judged for DeploymentStatus {
 
     fn blocked(_: &KindId, object: &Object<WorkloadSpec, Self>) -> Standing {
         let (spec, status) = object.parts();
-        let desired = spec.replicas.unwrap_or(1);
         let counts = Counts {
-            desired,
+            desired: spec.replicas.unwrap_or(1),
             updated: status.updated_replicas.unwrap_or_default(),
             all: status.replicas.unwrap_or_default(),
             available: status.available_replicas.unwrap_or_default(),
@@ -135,9 +146,7 @@ impl Judged for DeploymentStatus {
         let failure = replica_failure(
             conditions.map(|condition| (&*condition.type_, &*condition.status, condition.message.as_ref())),
         );
-        let blocked = object.metadata.unseen(status.observed_generation);
-        let blocked = blocked.or_else(|| counts.missing().map(|missing| failure.unwrap_or(missing)));
-        Workload::standing(desired, blocked, spec.selector.as_ref())
+        counts.standing(&object.metadata, status.observed_generation, spec.selector.as_ref(), failure)
     }
 }
 
@@ -146,17 +155,18 @@ impl Judged for ReplicaSetStatus {
 
     fn blocked(_: &KindId, object: &Object<WorkloadSpec, Self>) -> Standing {
         let (spec, status) = object.parts();
-        let desired = spec.replicas.unwrap_or(1);
         let all = status.replicas;
-        let counts =
-            Counts { desired, updated: all, all, available: status.available_replicas.unwrap_or_default() };
+        let counts = Counts {
+            desired: spec.replicas.unwrap_or(1),
+            updated: all,
+            all,
+            available: status.available_replicas.unwrap_or_default(),
+        };
         let conditions = status.conditions.iter().flatten();
         let failure = replica_failure(
             conditions.map(|condition| (&*condition.type_, &*condition.status, condition.message.as_ref())),
         );
-        let blocked = object.metadata.unseen(status.observed_generation);
-        let blocked = blocked.or_else(|| counts.missing().map(|missing| failure.unwrap_or(missing)));
-        Workload::standing(desired, blocked, spec.selector.as_ref())
+        counts.standing(&object.metadata, status.observed_generation, spec.selector.as_ref(), failure)
     }
 }
 
@@ -177,8 +187,7 @@ impl Judged for StatefulSetStatus {
             all: if staged { 0 } else { status.replicas },
             available: status.available_replicas.unwrap_or_default(),
         };
-        let blocked = object.metadata.unseen(status.observed_generation).or_else(|| counts.missing());
-        Workload::standing(desired, blocked, spec.selector.as_ref())
+        counts.standing(&object.metadata, status.observed_generation, spec.selector.as_ref(), None)
     }
 }
 
@@ -195,8 +204,7 @@ impl Judged for DaemonSetStatus {
             all: 0,
             available: status.number_available.unwrap_or_default(),
         };
-        let blocked = object.metadata.unseen(status.observed_generation).or_else(|| counts.missing());
-        Workload::standing(desired, blocked, spec.selector.as_ref())
+        counts.standing(&object.metadata, status.observed_generation, spec.selector.as_ref(), None)
     }
 }
 
@@ -231,17 +239,23 @@ pub struct BlockedPod {
     pub(super) why: Blocking,
 }
 
-/// Pods are kept only while they have a cause to tell.
-impl Watched for Pod {
-    type Row = BlockedPod;
-
+impl Identity for ObjectMeta {
     fn key(&self) -> Key {
-        let name = self.metadata.name.clone().unwrap_or_default();
-        Key { namespace: self.metadata.namespace.clone(), name }
+        Key { namespace: self.namespace.clone(), name: self.name.clone().unwrap_or_default() }
     }
 
     fn version(&self) -> Option<&str> {
-        self.metadata.resource_version.as_deref()
+        self.resource_version.as_deref()
+    }
+}
+
+/// Pods are kept only while they have a cause to tell.
+impl Watched for Pod {
+    type Meta = ObjectMeta;
+    type Row = BlockedPod;
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
     }
 
     fn row(&self, _: &KindId) -> Option<BlockedPod> {

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use super::support::yaml;
 use crate::gate::{
-    ApiServiceStatus, CustomStatus, DefinitionStatus, EndpointSlice, Facts, Followed, InventoryMap, Judged,
-    Key, KindId, Object, Over, Plain, ProfileStatus, Reader, Readiness, Reading, Source, Target,
-    WebhookConfiguration,
+    ApiServiceStatus, CustomStatus, DefinitionStatus, EndpointSlice, Facts, Followed, Identity as _,
+    InventoryMap, Judged, Key, KindId, Object, Over, Plain, ProfileStatus, Reader, Readiness, Reading,
+    Source, Target, WebhookConfiguration,
 };
 
 type By<Status> = Object<<Status as Judged>::Spec, Status>;
@@ -130,7 +130,7 @@ impl Gated {
 fn put<K: Followed>(facts: &mut Facts, kind: &KindId, object: &Value) {
     let object: K = serde_json::from_value(object.clone()).unwrap();
     let row = object.row(kind);
-    K::table(facts, kind).put(object.key(), row);
+    K::table(facts, kind).put(object.meta().key(), row);
 }
 
 /// The kind of an object.
