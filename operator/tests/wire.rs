@@ -49,6 +49,13 @@ struct Seen {
 
 /// Reconciles `run` against an API server that gives these answers, each once. Returns the result and all requests.
 async fn against(run: Value, answers: Vec<Answer>) -> (Result<Action, ReconcileError>, Vec<Seen>) {
+    let (result, seen, _) = counted(run, answers).await;
+    (result, seen)
+}
+
+/// The same, and what was counted.
+async fn counted(run: Value, answers: Vec<Answer>) -> (Result<Action, ReconcileError>, Vec<Seen>, String) {
+    let metrics = Arc::new(Metrics::default());
     let (service, handle) = mock::pair::<Request<Body>, Response<Body>>();
     let server = serve(handle, answers.into());
     let client = Client::new(service, "default");
@@ -61,14 +68,14 @@ async fn against(run: Value, answers: Vec<Answer>) -> (Result<Action, ReconcileE
         gates: Gates::new(client.clone()),
         client,
         settings: operator_core::Settings::with_image("image"),
-        metrics: Arc::new(Metrics::default()),
+        metrics: Arc::clone(&metrics),
         outages: Outages::default(),
     });
     let run: DeserializeGuard<E2ETest> = serde_json::from_value(run).unwrap();
     let result = reconcile(Arc::new(run), context).await;
     // The server ends with its last client: one that is forgotten somewhere would be waited for without an end.
     let seen = tokio::time::timeout(Duration::from_secs(30), server).await;
-    (result, seen.expect("somebody still holds the client").unwrap())
+    (result, seen.expect("somebody still holds the client").unwrap(), metrics.text().unwrap())
 }
 
 /// The API server: it answers until its client is gone.
@@ -119,6 +126,20 @@ fn run(more: &Value, status: &Value) -> Value {
     })
 }
 
+/// The status of a run that is over.
+fn over() -> Value {
+    let condition = |type_: &str| {
+        json!({
+            "type": type_, "status": "True", "reason": "TestsPassed", "message": "", "observedGeneration": 1,
+            "lastTransitionTime": "2026-11-23T12:00:00Z",
+        })
+    };
+    json!({
+        "observedGeneration": 1, "completionTime": "2026-11-23T12:00:00Z",
+        "conditions": [condition("Finished"), condition("Succeeded")],
+    })
+}
+
 /// The status of a run whose first attempt is written down.
 fn attempted(job: &Value) -> Value {
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
@@ -166,12 +187,29 @@ fn unseen_attempt(run: &Value) -> Vec<Answer> {
 
 #[tokio::test]
 async fn a_run_that_is_over_costs_no_request() {
-    let over = json!({ "conditions": [{
-        "type": "Finished", "status": "True", "reason": "TestsPassed", "message": "", "lastTransitionTime": "2026-11-23T12:00:00Z",
-    }] });
-    let (result, seen) = against(run(&json!({}), &over), Vec::new()).await;
+    let (result, seen) = against(run(&json!({}), &over()), Vec::new()).await;
     assert_eq!(result.unwrap(), Action::await_change());
     assert!(seen.is_empty(), "{seen:#?}");
+}
+
+#[tokio::test]
+async fn a_run_that_is_over_says_once_that_a_new_spec_was_seen() {
+    let mut run = run(&json!({}), &over());
+    run["spec"]["cancel"] = true.into();
+    run["metadata"]["generation"] = 2.into();
+    let answers =
+        vec![("GET", RUN.to_owned(), 200, run.clone()), ("PATCH", format!("{RUN}/status"), 200, run.clone())];
+    let (result, seen, counted) = counted(run, answers).await;
+    assert_eq!(result.unwrap(), Action::await_change());
+    let paths: Vec<_> = seen.iter().map(|seen| (seen.method.as_str(), seen.path.as_str())).collect();
+    assert_eq!(paths, [("GET", RUN), ("PATCH", &*format!("{RUN}/status"))]);
+    let mut conditions = over()["conditions"].clone();
+    for condition in conditions.as_array_mut().unwrap() {
+        condition["observedGeneration"] = 2.into();
+    }
+    assert_eq!(seen[1].body["status"], json!({ "observedGeneration": 2, "conditions": conditions }));
+    assert!(counted.contains("status_writes_total 1"), "{counted}");
+    assert!(counted.contains("runs_finished_total{outcome=\"TestsPassed\"} 0"), "a run ends once: {counted}");
 }
 
 #[tokio::test]

@@ -83,19 +83,33 @@ struct Passing<'a> {
     now: Timestamp,
 }
 
-/// A run that is over is kept for as long as it asks for, and nothing of it is written any more.
-fn finished(test: &E2ETest, status: E2ETestStatus, now: Timestamp) -> Plan {
+/// A run that is over is kept for as long as it asks for, and nothing of it is written any more but that a newer spec was
+/// seen: a run is cancelled after its end, or is to be kept for longer, and somebody may wait for the answer.
+fn finished(test: &E2ETest, before: E2ETestStatus, now: Timestamp) -> Plan {
     let expired = expiry::expired(test, now);
     let requeue = match expiry::expires_at(test) {
         Some(at) if expired.is_none() => Requeue::After(until(now, at)),
         Some(_) | None => Requeue::Never,
     };
-    Plan::finished(status, expired, requeue)
+    let mut status = before.clone();
+    if lags(test) && expired.is_none() {
+        status.observed_generation = test.metadata.generation;
+        for condition in &mut status.conditions {
+            condition.observed_generation = test.metadata.generation;
+        }
+    }
+    Plan::finished(before, status, expired, requeue)
 }
 
-/// Whether the run is over: nothing of it changes any more.
+/// Whether the run is over: nothing of what it came to changes any more.
 pub fn is_finished(status: &E2ETestStatus) -> bool {
     find(&status.conditions, ConditionType::Finished).is_some_and(|condition| condition.status == "True")
+}
+
+/// Whether the status of a run that stays speaks of an older spec.
+pub fn lags(test: &E2ETest) -> bool {
+    let observed = test.status.as_ref().and_then(|status| status.observed_generation);
+    test.metadata.deletion_timestamp.is_none() && observed < test.metadata.generation
 }
 
 /// A spec that cannot be run ends the run at once, and says so where people look.

@@ -86,12 +86,17 @@ pub struct Report {
 impl Plan {
     /// Nothing to do, nothing to say, for good.
     pub(crate) const fn nothing(before: E2ETestStatus, status: E2ETestStatus) -> Self {
-        Self { effects: Vec::new(), status, requeue: Requeue::Never, expired: None, before, draft: None }
+        Self::finished(before, status, None, Requeue::Never)
     }
 
-    /// Nothing to say of a run that is over, but that its time may have come.
-    pub(crate) fn finished(status: E2ETestStatus, expired: Option<Expired>, requeue: Requeue) -> Self {
-        Self { requeue, expired, ..Self::nothing(status.clone(), status) }
+    /// Nothing to do for a run that is over, unless its time has come.
+    pub(crate) const fn finished(
+        before: E2ETestStatus,
+        status: E2ETestStatus,
+        expired: Option<Expired>,
+        requeue: Requeue,
+    ) -> Self {
+        Self { effects: Vec::new(), status, requeue, expired, before, draft: None }
     }
 
     /// These effects, and the conditions that the draft leads to.

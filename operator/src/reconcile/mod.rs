@@ -18,7 +18,9 @@ use kube::{
     core::DeserializeGuard,
     runtime::{controller::Action, events::Recorder},
 };
-use operator_core::{EventDraft, Observed, Outcome, Requeue, Settings, Wanted, decide, expires_at};
+use operator_core::{
+    Acted, EventDraft, Observed, Outcome, Requeue, Settings, Wanted, decide, expires_at, lags,
+};
 
 use self::observe::Seen;
 use crate::{
@@ -66,10 +68,12 @@ pub async fn reconcile(
     context: Arc<Context>,
 ) -> Result<Action, ReconcileError> {
     let seen = guarded.0.as_ref().map_err(|error| ReconcileError::Malformed(error.to_string()))?;
-    // The cache may be old, but a run that is over in it stays so: nothing needs to be read until its time has come.
+    // The cache may be old, but a run that is over in it stays so: nothing needs to be read until its time has come, or
+    // its spec is another one.
     if Wanted::of(seen).is_none() {
         context.forget(&seen.name_any()).await;
         match expires_at(seen).map(|at| at.duration_since(Timestamp::now())) {
+            _ if lags(seen) => {}
             None => return Ok(Action::await_change()),
             Some(wait) if wait.is_positive() => return Ok(Action::requeue(wait.unsigned_abs())),
             Some(_) => {}
@@ -125,7 +129,7 @@ async fn pass(
     context: &Context,
     events: &mut Vec<EventDraft>,
 ) -> Result<(Requeue, Option<E2ETest>), ReconcileError> {
-    let Some(wanted) = Wanted::of(test) else { return expire(test, context).await };
+    let Some(wanted) = Wanted::of(test) else { return over(test, context).await };
     let Seen { mut observed, problem } = observe::observe(context, test, &wanted).await;
     let plan = context.places.decide(test, |places| {
         observed.places = places;
@@ -156,14 +160,18 @@ async fn pass(
     }
 }
 
-/// Deletes a run that is over if its time has come.
-async fn expire(test: &E2ETest, context: &Context) -> Result<(Requeue, Option<E2ETest>), ReconcileError> {
+/// Deletes a run that is over if its time has come; else says that its newest spec was seen, where that is not said yet.
+async fn over(test: &E2ETest, context: &Context) -> Result<(Requeue, Option<E2ETest>), ReconcileError> {
     let plan = decide(test, &Observed::default(), &context.settings, Timestamp::now());
     if let Some(expired) = &plan.expired {
         act::expire(&context.client, expired).await.map_err(ReconcileError::Expire)?;
         tracing::info!(run = expired.name, "Run is deleted: its ttlAfterFinished has passed");
     }
-    Ok((plan.requeue, None))
+    let settled = plan.settle(&Acted::new());
+    if let Some(status) = settled.status {
+        report::report(context, test, &status).await.map_err(ReconcileError::Report)?;
+    }
+    Ok((settled.requeue, None))
 }
 
 impl Context {

@@ -42,6 +42,7 @@ pub async fn report(context: &Context, test: &E2ETest, status: &E2ETestStatus) -
         context.metrics.stage_took(stage, took);
     }
     if is_finished(status)
+        && !test.status.as_ref().is_some_and(is_finished)
         && let Some(condition) = find(&status.conditions, ConditionType::Succeeded)
     {
         context.metrics.run_finished(&condition.reason);

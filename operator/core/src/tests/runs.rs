@@ -1,6 +1,8 @@
 //! A whole run: how it begins, how tests get their turns, how it ends, and that it then stays as it is.
 
-use crds::v1alpha1::{ConditionType, E2ETestStatus, RunReason, TestReason, TestState, TestStatus};
+use crds::v1alpha1::{
+    ConditionType, E2ETestStatus, RunReason, TestReason, TestState, TestStatus, ZeroableDuration,
+};
 
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use super::support::*;
 use crate::{
     Acted, Observed, Outcome, Requeue, Wanted, decide,
     ending::{Cause, RunsEnd},
-    verdict,
+    lags, verdict,
 };
 
 #[test]
@@ -65,6 +67,45 @@ fn a_passed_test_ends_the_run_for_good() {
     let plan = decide(&test, &Observed::default(), &settings(), at(1_000_000));
     assert_eq!((plan.settle(&Acted::new()).status, plan.effects.len()), (None, 0));
     assert_eq!(test.status, before);
+}
+
+#[test]
+fn a_run_that_is_over_takes_up_a_new_spec_with_one_write_and_nothing_else() {
+    let mut test = started(scripts(&["a"]));
+    let done = seen("a", Some(complete("a")), vec![pod("a", &ended("Succeeded", 0, &passed_message(), ""))]);
+    pass(&mut test, &done, 10);
+    let mut expected = test.status.clone().unwrap();
+    assert!(!lags(&test));
+    test.spec.cancel = true;
+    test.metadata.generation = Some(2);
+    assert!(lags(&test));
+    let report = decide(&test, &Observed::default(), &settings(), at(60)).settle(&Acted::new());
+    expected.observed_generation = Some(2);
+    expected.conditions.iter_mut().for_each(|condition| condition.observed_generation = Some(2));
+    assert_eq!((report.status.as_ref(), report.events), (Some(&expected), Vec::new()));
+    test.status = report.status;
+    assert!(!lags(&test));
+    let plan = decide(&test, &Observed::default(), &settings(), at(61));
+    assert_eq!((plan.settle(&Acted::new()).status, plan.requeue), (None, Requeue::Never));
+}
+
+#[test]
+fn a_run_whose_time_has_come_takes_up_nothing_more() {
+    let mut test = started(scripts(&["a"]));
+    test.metadata.resource_version = Some("7".into());
+    let done = seen("a", Some(complete("a")), vec![pod("a", &ended("Succeeded", 0, &passed_message(), ""))]);
+    pass(&mut test, &done, 10);
+    test.spec.ttl_after_finished = Some(ZeroableDuration("1m".into()));
+    test.metadata.generation = Some(2);
+    let kept = decide(&test, &Observed::default(), &settings(), at(60));
+    assert!(kept.expired.is_none() && kept.settle(&Acted::new()).status.is_some());
+    assert_eq!(kept.requeue, Requeue::After(Duration::from_secs(10)));
+    let over = decide(&test, &Observed::default(), &settings(), at(70));
+    assert!(over.expired.is_some() && over.settle(&Acted::new()).status.is_none());
+    test.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(60)));
+    assert!(!lags(&test));
+    let gone = decide(&test, &Observed::default(), &settings(), at(70));
+    assert_eq!((gone.expired.as_ref(), gone.settle(&Acted::new()).status), (None, None));
 }
 
 #[test]

@@ -275,6 +275,15 @@ impl World {
         self.pods.values().any(|pod| !matches!(phase(pod), "Succeeded" | "Failed"))
     }
 
+    /// Somebody cancels the run, which makes another generation of it.
+    pub(super) fn cancel(&mut self) {
+        if !self.test.spec.cancel {
+            self.test.spec.cancel = true;
+            self.test.metadata.generation = self.test.metadata.generation.map(|generation| generation + 1);
+            self.version += 1;
+        }
+    }
+
     /// Somebody deletes the Job that a test wrote down, with its pod.
     pub(super) fn delete_a_recorded_job(&mut self) {
         let recorded =
