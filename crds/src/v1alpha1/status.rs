@@ -58,7 +58,7 @@ pub struct KubeflowStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub components: Vec<ComponentStatus>,
-    /// Since when everything has been ready without a break.
+    /// Since when everything has been seen ready without a break.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Time")]
     pub ready_since: Option<Time>,

@@ -10,11 +10,6 @@ pub(crate) fn stamp(now: Timestamp) -> Time {
     Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
-/// The first whole second that is not before `now`: for waits that must not end early.
-pub(crate) fn stamp_up(now: Timestamp) -> Time {
-    if now.subsec_nanosecond() == 0 { Time(now) } else { stamp(after(now, Duration::from_secs(1))) }
-}
-
 /// The point in time `duration` after `start`.
 pub(crate) fn after(start: Timestamp, duration: Duration) -> Timestamp {
     start.checked_add(duration).unwrap_or(Timestamp::MAX)
@@ -59,7 +54,6 @@ mod tests {
     fn stamps_are_whole_seconds() {
         let now = Timestamp::new(100, 500_000_000).unwrap();
         assert_eq!(stamp(now).0.as_second(), 100);
-        assert_eq!(stamp_up(now).0.as_second(), 101);
         assert_eq!(stamp(now).0.subsec_nanosecond(), 0);
     }
 }

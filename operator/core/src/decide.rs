@@ -15,7 +15,7 @@ use crate::{
     clock::{after, stamp, until},
     conditions::{Saying, Truth, set},
     effect::Batch,
-    ending::RunsEnd,
+    ending::{Cause, RunsEnd},
     expiry, gate,
     observed::Observed,
     plan::{Draft, Plan, Requeue, say},
@@ -49,16 +49,17 @@ pub fn decide(test: &E2ETest, observed: &Observed, settings: &Settings, now: Tim
     let mut wakes = vec![end.at, after(now, SAFETY_NET)];
 
     let began = status.tests.iter().any(|entry| entry.attempt > 0);
-    let judged = gate::judge(run.gate.as_ref(), observed.gate.as_deref(), &status, began, now);
+    let course = gate::Course { status: &status, tests_began: began, end, now };
+    let judged = gate::judge(run.gate.as_ref(), observed.gate.as_ref(), course);
     wakes.extend(judged.wake);
     record_gate(&mut status, &judged, test.metadata.generation, now);
 
     let passing = Passing { run: &run, observed, settings, end, now };
     let (effects, again) = attempts(&passing, &mut status, &mut wakes);
-    let why_not = if end.passed(now) {
-        Some(end.sentence())
-    } else if judged.reason == GateReason::TimedOut {
+    let why_not = if judged.reason == GateReason::TimedOut && end.cause != Cause::Cancelled {
         Some("Kubeflow did not become ready".to_owned())
+    } else if end.passed(now) {
+        Some(end.sentence())
     } else {
         run.fail_fast.then(|| failed_test(&status)).flatten()
     };

@@ -1,9 +1,6 @@
 //! Facts of one pass: what was read, straight from the API server, and nothing that was concluded from it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{
     progress::Progress,
@@ -16,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     decide::is_finished,
-    gate::{Readiness, Target},
+    gate::{Sighting, Target},
     names,
     validate::{Program, ValidTest, validate},
 };
@@ -24,8 +21,8 @@ use crate::{
 /// What the world looked like.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
-    /// How everything under [`Wanted::gate`] stands; `None` while that is not known.
-    pub gate: Option<Arc<Readiness>>,
+    /// How everything under [`Wanted::gate`] stands, and for how long; `None` while that is not known.
+    pub gate: Option<Sighting>,
     /// Labels of the target namespace; none where it does not exist or was not asked for.
     pub target_labels: Option<BTreeMap<String, String>>,
     /// The run's PodDefault.

@@ -11,7 +11,9 @@ use kube::{
     api::{ListParams, WatchParams},
     core::{Request, WatchEvent},
 };
-use operator_core::gate::{Facts, Followed, Identity as _, Key, KindId, Reader, Reading, Source, Table};
+use operator_core::gate::{
+    BLINK, Facts, Followed, Identity as _, Key, KindId, Reader, Reading, Source, Table,
+};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -26,14 +28,12 @@ use crate::{
 const WATCH_SECONDS: u32 = 120;
 /// How long a watch has to last not to be one that the API server only ended at once.
 const LASTING: Duration = Duration::from_secs(1);
-/// How long a source may fail for a passing reason before it counts as unreadable.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Follows a source until the task is dropped.
 pub(super) async fn follow<K: Followed>(shared: Arc<Shared>, source: Source) {
     let kind = source.kind();
     let mut follower =
-        Follower { shared, source, kind, position: None, backoff: Doubling::of_one_watch(), failing: None };
+        Follower { shared, source, kind, position: None, backoff: Doubling::of_one_watch(), away: None };
     loop {
         let Err(trouble) = follower.go_on::<K>().await;
         follower.tell::<K>(trouble);
@@ -98,8 +98,8 @@ struct Follower {
     kind: KindId,
     position: Option<Position>,
     backoff: Doubling,
-    /// Since when it cannot be read.
-    failing: Option<Instant>,
+    /// Since when it is not followed.
+    away: Option<Instant>,
 }
 
 impl Follower {
@@ -112,6 +112,7 @@ impl Follower {
             };
             let began = Instant::now();
             let watched = self.watch::<K>(&mut position).await;
+            self.away.get_or_insert_with(Instant::now);
             let lasted = began.elapsed() >= LASTING;
             if lasted {
                 self.backoff = Doubling::of_one_watch();
@@ -133,15 +134,24 @@ impl Follower {
             Trouble::NotServed => Reading::NotServed,
             Trouble::Denied(why) => Reading::Unreadable(why),
             Trouble::Passing(why) => {
-                let since = *self.failing.get_or_insert_with(Instant::now);
+                let since = *self.away.get_or_insert_with(Instant::now);
                 tracing::warn!(kind = self.kind.kind, %why, "Watch of a gate was interrupted");
-                if since.elapsed() < PATIENCE {
+                if since.elapsed() < BLINK {
                     return;
                 }
                 Reading::Unreadable(why)
             }
         };
         self.change::<K>(|table| table.failed(reading));
+    }
+
+    /// It is followed again.
+    fn is_back<K: Followed>(&mut self, change: impl FnOnce(&mut Table<K::Row>) -> bool) {
+        let too_long = self.away.take().is_some_and(|since| since.elapsed() >= BLINK);
+        self.change::<K>(|table| {
+            let missed = too_long && table.missed();
+            change(table) || missed
+        });
     }
 
     fn change<K: Followed>(&self, change: impl FnOnce(&mut Table<K::Row>) -> bool) {
@@ -169,8 +179,7 @@ impl Follower {
                 parameters.continue_token = Some(next);
                 continue;
             }
-            self.failing = None;
-            self.change::<K>(|table| table.replace(rows));
+            self.is_back::<K>(|table| table.replace(rows));
             return Ok(Position { request, version: page.metadata.resource_version.unwrap_or_default() });
         }
     }
@@ -193,6 +202,8 @@ impl Follower {
         loop {
             let next = match timeout(if goes_on { limit } else { LASTING }, events.try_next()).await {
                 Err(_) if goes_on => {
+                    // Nobody knows since when.
+                    self.change::<K>(Table::missed);
                     return Err(CallError::TimedOut { verb: "watch", object: what, limit }.into());
                 }
                 next => next.ok(),
@@ -208,8 +219,7 @@ impl Follower {
             };
             if !goes_on {
                 goes_on = true;
-                self.failing = None;
-                self.change::<K>(Table::recovered);
+                self.is_back::<K>(Table::recovered);
             }
             let Some(event) = event else { continue };
             let (object, is_there) = match event {

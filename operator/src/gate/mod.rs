@@ -4,30 +4,25 @@
 //! judgement that differs makes these runs pass again.
 
 mod follow;
+mod judge;
 mod spawn;
 
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
-    time::Duration,
 };
 
 use futures::{
     Stream,
     channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded},
 };
+use jiff::Timestamp;
 use kube::Client;
-use operator_core::gate::{Facts, Readiness, Source, Target};
+use operator_core::gate::{Facts, Readiness, Sighting, Source, Target, Unbroken};
 use tokio::{
     sync::{Mutex, watch},
     task::AbortHandle,
-    time::{Instant, sleep, sleep_until},
 };
-
-/// How long changes are gathered before they are judged.
-const DEBOUNCE: Duration = Duration::from_millis(20);
-/// How often the runs of a gate that stays closed are told what has changed, at most.
-const PROGRESS: Duration = Duration::from_secs(1);
 
 /// All gates under which a run waits or runs.
 #[derive(Debug)]
@@ -59,7 +54,17 @@ struct Registry {
 struct Gate {
     runs: BTreeSet<String>,
     readiness: Option<Arc<Readiness>>,
+    /// Lost with the process: nobody looks then.
+    unbroken: Unbroken,
     _task: Task,
+}
+
+impl Gate {
+    /// A look at how everything stands, as far as that is known.
+    fn look(&mut self) -> Option<Sighting> {
+        let readiness = self.readiness.as_ref()?;
+        Some(self.unbroken.look(readiness, Timestamp::now()))
+    }
 }
 
 /// One watch, for all the gates that need it.
@@ -100,7 +105,7 @@ impl Gates {
     }
 
     /// How everything under the run's gate stands, and from now on also what changes; `None` while it is not known.
-    pub(crate) async fn readiness(&self, run: &str, target: &Target) -> Option<Arc<Readiness>> {
+    pub(crate) async fn look(&self, run: &str, target: &Target) -> Option<Sighting> {
         let mut registry = self.shared.registry.lock().await;
         if registry.runs.get(run).is_some_and(|known| **known != *target) {
             // Another run of the same name.
@@ -112,11 +117,13 @@ impl Gates {
                 let target = registry.gates.get_key_value(target).map(|(target, _)| Arc::clone(target));
                 registry.runs.extend(target.map(|target| (run.to_owned(), target)));
             }
-            return registry.gates.get(target)?.readiness.clone();
+            return registry.gates.get_mut(target)?.look();
         }
         let target = Arc::new(target.clone());
-        let task = tokio::spawn(judge(Arc::clone(&self.shared), Arc::clone(&target)));
-        let gate = Gate { runs: [run.to_owned()].into(), readiness: None, _task: Task(task.abort_handle()) };
+        let task = tokio::spawn(judge::judge(Arc::clone(&self.shared), Arc::clone(&target)));
+        let runs = [run.to_owned()].into();
+        let unbroken = Unbroken::default();
+        let gate = Gate { runs, readiness: None, unbroken, _task: Task(task.abort_handle()) };
         registry.runs.insert(run.to_owned(), Arc::clone(&target));
         registry.gates.insert(target, gate);
         None
@@ -191,63 +198,20 @@ impl Shared {
         self.facts.send_if_modified(change);
     }
 
-    /// Publishes a judgement, and lets the gate's runs pass.
-    async fn publish(&self, target: &Arc<Target>, readiness: &Arc<Readiness>) {
+    /// A look at a gate, after a break in looking if there was one. A judgement that differs lets the gate's runs pass.
+    async fn look(&self, target: &Arc<Target>, was_broken: bool, differs: Option<&Arc<Readiness>>) {
         let mut registry = self.registry.lock().await;
         let Some(gate) = registry.gates.get_mut(target) else { return };
-        gate.readiness = Some(Arc::clone(readiness));
-        for run in &gate.runs {
-            // The controller has ended, and the process with it.
-            let _ = self.triggers.unbounded_send(run.clone());
+        if was_broken {
+            gate.unbroken.looked_away();
         }
-    }
-}
-
-/// Judges a gate after every change of what it looks at.
-async fn judge(shared: Arc<Shared>, target: Arc<Target>) {
-    let mut changes = shared.facts.subscribe();
-    let mut sources = BTreeSet::new();
-    let mut seen = None;
-    let mut published: Option<(Arc<Readiness>, Instant)> = None;
-    loop {
-        let (wanted, now) = {
-            let facts = changes.borrow_and_update();
-            let wanted = target.sources(&facts);
-            let now = facts.changes(&wanted);
-            (wanted, now)
-        };
-        if wanted != sources {
-            shared.follow(&target, &wanted).await;
-            (sources, seen) = (wanted, None);
-        }
-        let mut due = None;
-        if seen != Some(now) {
-            let readiness = Readiness::of(&target, &shared.facts.borrow());
-            match (readiness, &published) {
-                (None, _) => {}
-                (Some(next), Some((last, _))) if next == **last => seen = Some(now),
-                // What only counts up is told at a pace that people can read; a gate that opens or closes, at once.
-                (Some(next), Some((last, at)))
-                    if !next.is_ready() && !last.is_ready() && at.elapsed() < PROGRESS =>
-                {
-                    due = Some(*at + PROGRESS);
-                }
-                (Some(next), _) => {
-                    seen = Some(now);
-                    let next = Arc::new(next);
-                    shared.publish(&target, &next).await;
-                    published = Some((next, Instant::now()));
-                }
+        if let Some(readiness) = differs {
+            gate.readiness = Some(Arc::clone(readiness));
+            for run in &gate.runs {
+                // The controller has ended, and the process with it.
+                let _ = self.triggers.unbounded_send(run.clone());
             }
         }
-        tokio::select! {
-            told = changes.changed() => {
-                if told.is_err() {
-                    return;
-                }
-                sleep(DEBOUNCE).await;
-            }
-            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
-        }
+        gate.look();
     }
 }

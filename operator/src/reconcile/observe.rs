@@ -43,7 +43,7 @@ pub async fn observe(context: &Context, test: &E2ETest, wanted: &Wanted) -> Seen
     let Seen { observed, problem } = target(context, test, wanted).await;
     // Last, so that it is as new as can be.
     let gate = match &wanted.gate {
-        Some(gate) => context.gates.readiness(&test.name_any(), gate).await,
+        Some(gate) => context.gates.look(&test.name_any(), gate).await,
         None => None,
     };
     Seen { observed: Observed { gate, ..observed }, problem }

@@ -56,12 +56,21 @@ pub enum Reading {
 pub struct Table<Row> {
     reading: Reading,
     rows: BTreeMap<Key, Row>,
-    changes: u64,
+    history: History,
+}
+
+/// How much has happened to what is read: a number is another one after each time.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct History {
+    /// Changes of what is known.
+    pub changes: u64,
+    /// Times in which nobody could follow it: what broke then and was mended again is in no change.
+    pub breaks: u64,
 }
 
 impl<Row> Default for Table<Row> {
     fn default() -> Self {
-        Self { reading: Reading::Pending, rows: BTreeMap::new(), changes: 0 }
+        Self { reading: Reading::Pending, rows: BTreeMap::new(), history: History::default() }
     }
 }
 
@@ -104,8 +113,15 @@ impl<Row: PartialEq> Table<Row> {
         let differs = !both_unreadable && self.reading != reading;
         if differs {
             self.reading = reading;
+            self.history.breaks += 1;
         }
         self.changed(differs)
+    }
+
+    /// Its watch was away for longer than it seemed. Returns true: whoever counts on it has to know.
+    pub const fn missed(&mut self) -> bool {
+        self.history.breaks += 1;
+        true
     }
 
     /// How far its watch has come.
@@ -131,7 +147,7 @@ impl<Row: PartialEq> Table<Row> {
 
     const fn changed(&mut self, differs: bool) -> bool {
         if differs {
-            self.changes += 1;
+            self.history.changes += 1;
         }
         differs
     }
@@ -162,15 +178,20 @@ impl Facts {
         }
     }
 
-    /// A number that is another one after whatever happened to these sources.
-    pub fn changes<'a>(&self, sources: impl IntoIterator<Item = &'a Source>) -> u64 {
+    /// How much has happened to these sources.
+    pub fn history<'a>(&self, sources: impl IntoIterator<Item = &'a Source>) -> History {
         let of = |source: &Source| match source {
-            Source::Objects(kind) => self.objects.get(kind).map_or(0, |table| table.changes),
-            Source::Pods => self.pods.changes,
-            Source::Endpoints => self.endpoints.changes,
-            Source::Inventories => self.inventories.changes,
+            Source::Objects(kind) => {
+                self.objects.get(kind).map_or_else(History::default, |table| table.history)
+            }
+            Source::Pods => self.pods.history,
+            Source::Endpoints => self.endpoints.history,
+            Source::Inventories => self.inventories.history,
         };
-        sources.into_iter().map(of).sum()
+        sources.into_iter().map(of).fold(History::default(), |sum, one| History {
+            changes: sum.changes + one.changes,
+            breaks: sum.breaks + one.breaks,
+        })
     }
 
     /// Forgets what nobody follows any more.

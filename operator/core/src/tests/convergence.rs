@@ -134,8 +134,8 @@ fn live(world: &mut World, happenings: &[Happening], invariants: &mut Invariants
             }
             Happening::JobController => world.job_controller(),
             Happening::Kubelet => world.kubelet(),
-            Happening::Time(seconds) => world.now += seconds,
-            Happening::Ready(ready) => world.ready = ready,
+            Happening::Time(seconds) => world.wait(seconds),
+            Happening::Ready(ready) => world.become_ready(ready),
             Happening::Cancel => world.cancel(),
             Happening::DeleteJob => world.delete_a_recorded_job(),
             Happening::DeletePod => world.delete_a_pod(),

@@ -11,17 +11,21 @@ use super::{
 };
 use crate::{
     Observed,
-    gate::{Pattern, Reading},
+    gate::{Pattern, Reading, Sighting},
 };
 
 /// A run with a gate on namespace `kf`, stable for 10 s, given up after 45 m.
-fn gated() -> E2ETest {
+pub(super) fn gated() -> E2ETest {
     run("kubeflow: {namespaces: [kf]}\ntests:\n- {name: a, image: i, script: {source: {inline: x}}}")
 }
 
 /// What is seen of a gate.
-fn observed(gated: &Gated) -> Observed {
-    Observed { gate: Some(Arc::new(gated.readiness())), ..Observed::default() }
+pub(super) fn observed(gated: &Gated) -> Observed {
+    let readiness = Arc::new(gated.readiness());
+    Observed {
+        gate: Some(Sighting { readiness, ready_since: None, perhaps_longer: false }),
+        ..Observed::default()
+    }
 }
 
 /// Namespace `kf`.
@@ -53,7 +57,7 @@ fn kf(objects: &[Value]) -> Gated {
 }
 
 /// Namespace `kf` with that Deployment and these pods.
-fn with(available: i32, pods: &[Value]) -> Observed {
+pub(super) fn with(available: i32, pods: &[Value]) -> Observed {
     let mut gated = kf(&[deployment(available)]);
     for pod in pods {
         gated.put(pod);
@@ -61,14 +65,20 @@ fn with(available: i32, pods: &[Value]) -> Observed {
     observed(&gated)
 }
 
-/// `Status/Reason` of `KubeflowReady` after a pass.
+/// `Status/Reason` of `KubeflowReady` after a pass of an operator that has never been away.
 fn after(test: &mut E2ETest, observed: &Observed, seconds: i64) -> String {
-    pass(test, observed, seconds);
+    let mut observed = observed.clone();
+    if let Some(seen) = observed.gate.as_mut().filter(|seen| seen.readiness.is_ready()) {
+        let shown = test.status.as_ref().and_then(|status| status.kubeflow.as_ref());
+        let since = shown.and_then(|shown| shown.ready_since.as_ref()).map(|since| since.0);
+        seen.ready_since = Some(since.unwrap_or_else(|| at(seconds)));
+    }
+    pass(test, &observed, seconds);
     condition(test, ConditionType::KubeflowReady)
 }
 
 /// The message of `KubeflowReady`.
-fn said(test: &E2ETest) -> String {
+pub(super) fn said(test: &E2ETest) -> String {
     let status = test.status.as_ref().unwrap();
     crds::v1alpha1::find(&status.conditions, ConditionType::KubeflowReady).unwrap().message.clone()
 }

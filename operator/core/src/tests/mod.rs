@@ -6,6 +6,7 @@ mod convergence;
 mod gate;
 mod gate_objects;
 mod gate_property;
+mod gate_since;
 mod gate_support;
 mod model;
 mod retries;

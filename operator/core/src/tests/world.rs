@@ -20,7 +20,7 @@ use super::support::{at, passed_message, settings, time, yaml};
 use crate::{
     Acted, AttemptFacts, Effect, Observed, Outcome, Plan, Wanted, decide,
     effect::Target,
-    gate::{Component, Readiness},
+    gate::{Component, Readiness, Sighting, Unbroken},
     is_finished, names,
     observed::PodDefaultFacts,
 };
@@ -51,8 +51,10 @@ pub(super) struct World {
     pub(super) pods: BTreeMap<String, Pod>,
     /// Names of all Jobs that were ever made, in order.
     pub(super) made: Vec<String>,
-    pub(super) ready: bool,
-    pub(super) now: i64,
+    ready: bool,
+    now: i64,
+    /// What the operator that runs has seen of the gate.
+    unbroken: Unbroken,
     /// Status writes so far.
     pub(super) writes: usize,
     pod_default: Option<u64>,
@@ -78,6 +80,7 @@ impl World {
             made: Vec::new(),
             ready: false,
             now: 0,
+            unbroken: Unbroken::default(),
             writes: 0,
             pod_default: None,
             next_uid: 0,
@@ -95,8 +98,9 @@ impl World {
     }
 
     /// Reads and decides, as a pass does.
-    pub(super) fn decide(&self) -> Decision {
-        (decide(&self.test, &self.observe(), &settings(), at(self.now)), self.version)
+    pub(super) fn decide(&mut self) -> Decision {
+        let observed = self.observe();
+        (decide(&self.test, &observed, &settings(), at(self.now)), self.version)
     }
 
     /// Carries a decision out, however old it is.
@@ -107,6 +111,7 @@ impl World {
             let mut outcome = Outcome::Done;
             for effect in &batch.effects {
                 if matches!(fault, Fault::CrashBefore(n) if n == count) {
+                    self.unbroken = Unbroken::default();
                     return;
                 }
                 let error = || Outcome::Failed { message: "no answer".into() };
@@ -129,7 +134,11 @@ impl World {
             }
             acted.insert(batch.test.clone(), outcome);
         }
-        if matches!(fault, Fault::CrashBeforeReport) || version != self.version {
+        if matches!(fault, Fault::CrashBeforeReport) {
+            self.unbroken = Unbroken::default();
+            return;
+        }
+        if version != self.version {
             return;
         }
         if let Some(status) = plan.settle(&acted).status {
@@ -140,7 +149,8 @@ impl World {
     }
 
     /// What is read for a pass: the same as the shell reads.
-    fn observe(&self) -> Observed {
+    fn observe(&mut self) -> Observed {
+        let seen = self.look();
         let Some(wanted) = Wanted::of(&self.test) else { return Observed::default() };
         let facts = |test: &str, job: &str| AttemptFacts {
             job: self.jobs.get(job).cloned(),
@@ -148,7 +158,7 @@ impl World {
             ..AttemptFacts::default()
         };
         Observed {
-            gate: wanted.gate.map(|_| Arc::new(gate(self.ready))),
+            gate: wanted.gate.map(|_| seen),
             target_labels: Some(
                 [(PROFILE_NAMESPACE_LABEL.to_owned(), PROFILE_NAMESPACE_VALUE.to_owned())].into(),
             ),
@@ -273,6 +283,29 @@ impl World {
     /// Whether a pod still runs or may still start.
     pub(super) fn has_a_living_pod(&self) -> bool {
         self.pods.values().any(|pod| !matches!(phase(pod), "Succeeded" | "Failed"))
+    }
+
+    /// Time goes by, in which the operator looks at the gate of a run that is not over.
+    pub(super) fn wait(&mut self, seconds: i64) {
+        let until = self.now + seconds;
+        if self.is_over() {
+            self.now = until;
+        }
+        while self.now < until {
+            self.now = until.min(self.now + 5);
+            self.look();
+        }
+    }
+
+    /// Kubeflow becomes ready, or stops being so.
+    pub(super) fn become_ready(&mut self, ready: bool) {
+        self.ready = ready;
+        self.look();
+    }
+
+    /// The operator looks at the gate.
+    fn look(&mut self) -> Sighting {
+        self.unbroken.look(&Arc::new(gate(self.ready)), at(self.now))
     }
 
     /// Somebody cancels the run, which makes another generation of it.
