@@ -3,6 +3,7 @@
 mod again;
 mod ended;
 mod opt_in;
+mod outcome;
 mod proof;
 mod repair;
 mod running;
@@ -11,7 +12,7 @@ mod unseen;
 mod waiting;
 
 use crds::{
-    v1alpha1::{CellSummary, JobReference, TestReason, TestState, TestStatus},
+    v1alpha1::{JobReference, TestReason, TestState, TestStatus},
     verdict::truncate,
 };
 use jiff::Timestamp;
@@ -22,15 +23,17 @@ use k8s_openapi::{
 
 use crate::{
     build,
-    clock::{after, spoken, stamp},
+    clock::{after, spoken},
     effect::Effect,
-    ending::{Cause, RunsEnd},
+    ending::RunsEnd,
     observed::{AttemptFacts, Observed},
     settings::Settings,
     validate::{Run, ValidTest},
 };
 
 pub(crate) use again::next as again;
+pub(crate) use outcome::state_of;
+use outcome::{Ending, Outcome, over};
 pub(crate) use proof::not_served_sentence;
 pub use running::runs_in;
 pub(crate) use waiting::FOR_POD;
@@ -69,48 +72,6 @@ enum Judgement {
     Ending(Timestamp),
     /// It is over.
     Over(Ending),
-}
-
-/// What an attempt came to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Outcome {
-    Passed,
-    DidNotPass(TestReason),
-    /// The run was cancelled while it ran.
-    CutShort,
-    /// The run was cancelled before it started.
-    NotRun,
-}
-
-/// How an attempt ended.
-struct Ending {
-    outcome: Outcome,
-    message: String,
-    cells: Option<CellSummary>,
-    /// When, where the pod says so.
-    at: Option<Timestamp>,
-}
-
-impl Ending {
-    /// An attempt that did not pass.
-    fn because(reason: TestReason, message: impl Into<String>) -> Self {
-        Self::with(Outcome::DidNotPass(reason), message)
-    }
-
-    /// An attempt that the run's end cut short; `started` says whether its test ran.
-    fn by_the_runs_end(context: Context<'_>, started: bool) -> Self {
-        let outcome = match context.end.cause {
-            Cause::Timeout(_) => Outcome::DidNotPass(TestReason::TimedOut),
-            Cause::Cancelled if started => Outcome::CutShort,
-            Cause::Cancelled => Outcome::NotRun,
-        };
-        Self::with(outcome, context.end.sentence())
-    }
-
-    /// An attempt of which nothing more is known.
-    fn with(outcome: Outcome, message: impl Into<String>) -> Self {
-        Self { outcome, message: message.into(), cells: None, at: None }
-    }
 }
 
 /// Takes an attempt that is not over one step further.
@@ -268,40 +229,6 @@ fn going_on(mut entry: TestStatus, message: Option<String>, wake: Option<Timesta
     entry.state = TestState::Running;
     entry.message = message.map(|message| truncate(&message, MAX_MESSAGE));
     Step { status: entry, effects: Vec::new(), wake }
-}
-
-/// An attempt that is over.
-fn over(context: Context<'_>, entry: &TestStatus, ending: &Ending, stop: Option<Effect>) -> Step {
-    let mut status = entry.clone();
-    (status.state, status.reason) = match ending.outcome {
-        Outcome::Passed => (TestState::Passed, None),
-        Outcome::DidNotPass(reason) => (state_of(reason), Some(reason)),
-        Outcome::CutShort => (TestState::Inconclusive, None),
-        Outcome::NotRun => (TestState::NotRun, None),
-    };
-    status.flaky = status.state == TestState::Passed && !status.attempts.is_empty();
-    status.message = Some(truncate(&ending.message, MAX_MESSAGE)).filter(|message| !message.is_empty());
-    status.cells = ending.cells.or_else(|| entry.cells.map(running::last_known));
-    status.completion_time = Some(stamp(ending.at.unwrap_or(context.now)));
-    Step { status, effects: stop.into_iter().collect(), wake: None }
-}
-
-/// The state of a test that ended for this reason.
-pub(crate) const fn state_of(reason: TestReason) -> TestState {
-    use crds::v1alpha1::RunReason;
-    match reason.verdict() {
-        RunReason::TestsFailed => TestState::Failed,
-        RunReason::InfrastructureError => TestState::Error,
-        // A test's reason leads to one of these three; should one ever lead elsewhere, nobody can say that it passed.
-        RunReason::Inconclusive
-        | RunReason::WaitingForKubeflow
-        | RunReason::Running
-        | RunReason::TestsPassed
-        | RunReason::KubeflowNotReady
-        | RunReason::TimedOut
-        | RunReason::Cancelled
-        | RunReason::InvalidSpec => TestState::Inconclusive,
-    }
 }
 
 /// Name and UID of a Job.
