@@ -29,8 +29,7 @@ fn world((names, spec): (&'static [&'static str], &'static str), left: Left, bug
     World { names, spec, left, operators: 2, bug, tables: std::sync::RwLock::default() }
 }
 
-/// The same with one operator. Where a Job is deleted, one that decided before it was made could make it again: nothing but
-/// a right to delete it would tell the two apart.
+/// The same with one operator, for worlds in which Jobs are deleted.
 fn alone(tests: (&'static [&'static str], &'static str), left: Left, bug: Bug) -> World {
     World { operators: 1, ..world(tests, left, bug) }
 }
@@ -100,7 +99,18 @@ fn a_cancelled_run_ends() {
 }
 
 #[test]
-#[ignore = "minutes: the search of two tests side by side with everything that can go wrong"]
+fn a_stale_create_after_a_deletion_is_the_one_thing_that_is_not_promised() {
+    let left = Left { deletions: 1, ..Left::default() };
+    let found = search("two operators and a deletion", world(SHAKY, left, Bug::None));
+    let names: Vec<_> = found.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["I-1 one Job for an attempt, written down first"], "{found:?}");
+    holds("one operator and a deletion", alone(SHAKY, left, Bug::None));
+}
+
+/// They are 42 million different states in three worlds, nearly all in the one of two operators and a run that is cancelled:
+/// 11 minutes and 7 GB with `cargo test --release -p operator-core everything_at_once -- --ignored --nocapture`.
+#[test]
+#[ignore = "11 minutes and 7 GB in a release build: everything that can go wrong, at once"]
 fn everything_at_once() {
     let left = Left { crashes: 2, lost_answers: 1, deletions: 1, evictions: 1, cancels: 1, ticks: 2 };
     holds("one operator, everything", alone(SHAKY, left, Bug::None));
