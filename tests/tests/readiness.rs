@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crds::v1alpha1::{ConditionType, E2ETest, Gate, ZeroableDuration, find};
+use crds::v1alpha1::{ConditionType, E2ETest, Gate, PositiveDuration, ZeroableDuration, find};
 use e2e_tests::{
     cluster::{Cluster, Shared, eventually},
     objects::{e2etest, message, script},
@@ -35,6 +35,8 @@ fn main() -> ExitCode {
         trial("a claim without a volume keeps the gate closed", &runtime, &shared, claim),
         trial("a custom resource that is not ready keeps the gate closed", &runtime, &shared, custom),
         trial("an inventory that is missing keeps the gate closed", &runtime, &shared, missing),
+        trial("a restarted operator counts anew, and takes nothing back", &runtime, &shared, restarted),
+        trial("a run that is over takes up what is changed of its spec", &runtime, &shared, cancelled_late),
     ];
     run(trials, || shared.remove())
 }
@@ -69,10 +71,15 @@ fn inventory(cluster: &Cluster, name: &str, objects: &[Value]) {
 
 /// Creates a run with a gate over that inventory, which opens at once.
 async fn waiting(cluster: &Cluster, name: &str) -> Api<E2ETest> {
+    let gate = Gate { stable_for: ZeroableDuration("0s".into()), ..Gate::over_inventory(name) };
+    behind(cluster, name, gate).await
+}
+
+/// Creates a run with that gate.
+async fn behind(cluster: &Cluster, name: &str, gate: Gate) -> Api<E2ETest> {
     let mut run = e2etest(name, vec![script("never", "pass")]);
     run.spec.target_namespace = "tests".into();
-    run.spec.kubeflow =
-        Some(Gate { stable_for: ZeroableDuration("0s".into()), ..Gate::over_inventory(name) });
+    run.spec.kubeflow = Some(gate);
     let api: Api<E2ETest> = Api::all(cluster.client.clone());
     api.create(&PostParams::default(), &run).await.unwrap();
     api
@@ -236,4 +243,41 @@ async fn missing(shared: Arc<Shared>) {
     let gone = || async { (cluster.kubectl(&["get", "e2e", "absent"]).code == Some(0)).then_some(()) };
     eventually("the run to be there still", LIMIT, gone).await;
     api.delete("absent", &DeleteParams::default()).await.unwrap();
+}
+
+async fn restarted(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let map =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "there", "namespace": "kf"}});
+    cluster.apply(&map);
+    inventory(&cluster, "restarted", &[map]);
+    let gate = Gate { stable_for: ZeroableDuration("7s".into()), ..Gate::over_inventory("restarted") };
+    let operator = Operator::start(&cluster);
+    let api = behind(&cluster, "restarted", gate).await;
+    let since = |run: &E2ETest| run.status.clone().unwrap().kubeflow.unwrap().ready_since.unwrap().0;
+    let first = becomes(&api, "restarted", "False Waiting", "and must stay so for 7s").await;
+    drop(operator);
+    // A time in which nobody looks, of which the status knows nothing.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let _operator = Operator::start(&cluster);
+    let open = becomes(&api, "restarted", "True Ready", "the one object is ready").await;
+    assert!(since(&open) > since(&first), "{} and {}", since(&open), since(&first));
+    api.delete("restarted", &DeleteParams::default()).await.unwrap();
+}
+
+async fn cancelled_late(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let _operator = Operator::start(&cluster);
+    let gate = Gate { timeout: Some(PositiveDuration("1s".into())), ..Gate::over_inventory("nobodys") };
+    let api = behind(&cluster, "late", gate).await;
+    let over = becomes(&api, "late", "False TimedOut", "not ready within 1s").await;
+    let cancel = ["patch", "e2e", "late", "--type=merge", "-p", r#"{"spec":{"cancel":true}}"#];
+    cluster.kubectl(&cancel).expect(0);
+    let seen = "--for=jsonpath={.status.observedGeneration}=2";
+    cluster.kubectl(&["wait", "e2e/late", seen, "--timeout=30s"]).expect(0);
+    let mut expected = over.status.unwrap();
+    expected.observed_generation = Some(2);
+    expected.conditions.iter_mut().for_each(|condition| condition.observed_generation = Some(2));
+    assert_eq!(api.get("late").await.unwrap().status.unwrap(), expected);
+    api.delete("late", &DeleteParams::default()).await.unwrap();
 }
