@@ -13,16 +13,13 @@ use std::{sync::Arc, time::Instant};
 
 use crds::v1alpha1::E2ETest;
 use jiff::Timestamp;
-use kube::{
-    Api, Client, Resource as _, ResourceExt as _,
-    core::DeserializeGuard,
-    runtime::{controller::Action, events::Recorder},
-};
-use operator_core::{EventDraft, Observed, Outcome, Requeue, Settings, Wanted, decide, expires_at};
+use kube::{Api, Client, ResourceExt as _, core::DeserializeGuard, runtime::controller::Action};
+use operator_core::{Observed, Outcome, Requeue, Settings, Wanted, decide, expires_at};
 
 use self::observe::Seen;
 use crate::{
     error::{CallError, Class, ReconcileError},
+    events::Events,
     gate::Gates,
     metrics::Metrics,
 };
@@ -42,7 +39,7 @@ pub struct Context {
     /// The API server.
     pub client: Client,
     /// Publishes events.
-    pub recorder: Recorder,
+    pub events: Events,
     /// What decisions depend on.
     pub settings: Settings,
     /// Counts.
@@ -82,7 +79,7 @@ pub async fn reconcile(
     result
 }
 
-/// Passes until there is something to wait for, and then what they have to tell: nobody waits for an event.
+/// Passes until there is something to wait for.
 async fn passes(name: &str, context: &Context) -> Result<Action, ReconcileError> {
     let api = Api::<E2ETest>::all(context.client.clone());
     let read = call::call("get", format!("E2ETest {name}"), api.get_opt(name)).await;
@@ -90,41 +87,28 @@ async fn passes(name: &str, context: &Context) -> Result<Action, ReconcileError>
         context.forget(name).await;
         return Ok(Action::await_change());
     };
-    let reference = test.object_ref(&());
-    let mut events = Vec::new();
-    let mut result = Ok(Action::requeue(Class::Conflict.retry_after()));
     for _ in 0..PASSES {
-        result = match pass(&test, context, &mut events).await {
-            Ok((Requeue::Now, next)) => {
+        match pass(&test, context).await? {
+            (Requeue::Now, next) => {
                 context.metrics.requeued("now");
                 let Some(next) = next else { break };
                 test = next;
-                continue;
             }
-            Ok((Requeue::After(wait), _)) => {
+            (Requeue::After(wait), _) => {
                 context.metrics.requeued("later");
-                Ok(Action::requeue(wait))
+                return Ok(Action::requeue(wait));
             }
-            Ok((Requeue::Never, _)) => {
+            (Requeue::Never, _) => {
                 context.metrics.requeued("never");
-                Ok(Action::await_change())
+                return Ok(Action::await_change());
             }
-            Err(error) => Err(error),
-        };
-        break;
+        }
     }
-    for event in &events {
-        report::publish(context, &reference, &test.spec.target_namespace, event).await;
-    }
-    result
+    Ok(Action::requeue(Class::Conflict.retry_after()))
 }
 
-/// One pass; its events are added once its status is written. Returns when to look again, and the run as it was written.
-async fn pass(
-    test: &E2ETest,
-    context: &Context,
-    events: &mut Vec<EventDraft>,
-) -> Result<(Requeue, Option<E2ETest>), ReconcileError> {
+/// One pass; its events are told once its status is written. Returns when to look again, and the run as it was written.
+async fn pass(test: &E2ETest, context: &Context) -> Result<(Requeue, Option<E2ETest>), ReconcileError> {
     let Some(wanted) = Wanted::of(test) else { return expire(test, context).await };
     let Seen { mut observed, problem } = observe::observe(context, test, &wanted).await;
     let plan = context.places.decide(test, |places| {
@@ -139,7 +123,7 @@ async fn pass(
         None => None,
     };
     context.places.taken(written.as_ref().unwrap_or(test)).await;
-    events.extend(settled.events);
+    context.events.tell(test, settled.events);
     let failed = acted.into_values().find_map(|outcome| match outcome {
         Outcome::Failed { message } => Some(message),
         Outcome::Done
