@@ -4,6 +4,7 @@
 //! in it. Events are published beside the passes.
 
 pub mod backoff;
+mod cache;
 pub mod controller;
 pub mod error;
 pub mod events;
