@@ -245,6 +245,27 @@ async fn a_status_that_somebody_else_wrote_first_is_read_again_soon() {
 }
 
 #[tokio::test]
+async fn a_run_whose_status_has_no_room_ends_with_the_little_that_fits() {
+    let known = json!({ "name": "a-0f5e4a5c-1", "uid": "job-uid" });
+    let run = run(&json!({}), &attempted(&known));
+    let too_large = failure(500, "InternalError", "etcdserver: request is too large", None);
+    let answers = vec![
+        ("GET", RUN.to_owned(), 200, run.clone()),
+        ("GET", JOB.to_owned(), 404, failure(404, "NotFound", "not found", Some("a-0f5e4a5c-1"))),
+        ("GET", PODS.to_owned(), 200, nothing("Pod")),
+        ("PATCH", format!("{RUN}/status"), 500, too_large),
+        ("PATCH", format!("{RUN}/status"), 200, run.clone()),
+    ];
+    let (result, seen) = against(run, answers).await;
+    assert_eq!(result.unwrap(), Action::await_change());
+    let status = &seen.iter().rfind(|seen| seen.path.ends_with("/status")).unwrap().body["status"];
+    assert_eq!(status["tests"], Value::Null, "what took room is taken back");
+    let reasons: Vec<&Value> =
+        status["conditions"].as_array().unwrap().iter().map(|condition| &condition["reason"]).collect();
+    assert_eq!(reasons, ["NotRequested", "InvalidSpec", "InvalidSpec"]);
+}
+
+#[tokio::test]
 async fn a_missing_binding_is_said_where_people_look() {
     let run = run(&json!({}), &attempted(&Value::Null));
     let forbidden =

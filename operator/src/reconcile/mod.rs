@@ -11,10 +11,10 @@ mod wake;
 
 use std::{sync::Arc, time::Instant};
 
-use crds::v1alpha1::E2ETest;
+use crds::v1alpha1::{E2ETest, E2ETestStatus};
 use jiff::Timestamp;
 use kube::{Api, Client, ResourceExt as _, core::DeserializeGuard, runtime::controller::Action};
-use operator_core::{Observed, Outcome, Requeue, Settings, Wanted, decide, expires_at};
+use operator_core::{Acted, Observed, Outcome, Requeue, Settings, Wanted, decide, expires_at, no_room};
 
 use self::observe::Seen;
 use crate::{
@@ -117,11 +117,13 @@ async fn pass(test: &E2ETest, context: &Context) -> Result<(Requeue, Option<E2ET
     });
     let plan = plan.await;
     let acted = act::act(context, &plan.effects).await;
-    let settled = plan.settle(&acted);
-    let written = match settled.status {
-        Some(status) => Some(report::report(context, test, &status).await.map_err(ReconcileError::Report)?),
-        None => None,
-    };
+    let mut settled = plan.settle(&acted);
+    let mut written = write(test, settled.status.as_ref(), context).await;
+    if written.as_ref().is_err_and(CallError::is_too_large) {
+        settled = no_room(test, Timestamp::now()).settle(&Acted::new());
+        written = write(test, settled.status.as_ref(), context).await;
+    }
+    let written = written.map_err(ReconcileError::Report)?;
     context.places.taken(written.as_ref().unwrap_or(test)).await;
     context.events.tell(test, settled.events);
     let failed = acted.into_values().find_map(|outcome| match outcome {
@@ -137,6 +139,14 @@ async fn pass(test: &E2ETest, context: &Context) -> Result<(Requeue, Option<E2ET
         // Everything is said; what could not be read is tried again soon, unless it is no longer needed.
         (None, Some(problem)) if settled.requeue != Requeue::Never => Err(ReconcileError::Observe(problem)),
         (None, _) => Ok((settled.requeue, written)),
+    }
+}
+
+/// Writes the status, where there is a new one.
+async fn write(test: &E2ETest, status: Option<&E2ETestStatus>, context: &Context) -> Called<Option<E2ETest>> {
+    match status {
+        Some(status) => report::report(context, test, status).await.map(Some),
+        None => Ok(None),
     }
 }
 
