@@ -83,9 +83,8 @@ fn serve(
             let bytes = body.collect_bytes().await.unwrap();
             let (method, path) = (parts.method.to_string(), parts.uri.path().to_owned());
             let matching = answers.iter().position(|(verb, of, ..)| *verb == method && *of == path);
-            let (status, answer) = match matching.and_then(|position| answers.remove(position)) {
-                Some((.., status, answer)) => (status, answer),
-                None => panic!("nobody expected {method} {path}"),
+            let Some((.., status, answer)) = matching.and_then(|position| answers.remove(position)) else {
+                panic!("nobody expected {method} {path}")
             };
             seen.push(Seen {
                 method,

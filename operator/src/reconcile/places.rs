@@ -131,7 +131,9 @@ impl Claims {
     fn keep_listed(&mut self) {
         let listed = std::mem::take(&mut self.listed);
         let gone: Vec<_> = self.runs.keys().filter(|uid| !listed.contains(*uid)).cloned().collect();
-        gone.iter().for_each(|uid| self.gone(uid));
+        for uid in &gone {
+            self.gone(uid);
+        }
     }
 
     /// Replaces the claim of a run that the watch knows. A pass may be on its way still when its run is gone already.
