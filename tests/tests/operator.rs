@@ -171,7 +171,7 @@ async fn stopped(shared: Arc<Shared>) {
         let uid = uid.await;
         let mut of_run = jobs(&cluster, "stopped").await;
         of_run.retain(|job| run_of(job.labels()) == name);
-        assert_eq!(of_run.iter().filter_map(|job| job.uid()).collect::<Vec<_>>(), [uid], "{name}");
+        assert_eq!(of_run.iter().filter_map(kube::ResourceExt::uid).collect::<Vec<_>>(), [uid], "{name}");
     }
     for job in made {
         let now = jobs(&cluster, "stopped").await;
