@@ -2,19 +2,24 @@
 
 use std::sync::Arc;
 
-use crds::{names::label, v1alpha1::E2ETest};
+use crds::names::label;
 use futures::StreamExt as _;
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{
     Api, Client, Resource,
-    core::{DeserializeGuard, PartialObjectMeta},
-    runtime::{Config, Controller, controller, reflector::ObjectRef, watcher},
+    core::PartialObjectMeta,
+    runtime::{
+        Config, Controller, WatchStreamExt as _, controller,
+        reflector::{self, ObjectRef},
+        watcher,
+    },
 };
 use operator_core::is_finished;
 use tokio::sync::watch;
 
 use crate::{
     backoff::Doubling,
+    cache::{PAGE, Run, slim},
     error::ReconcileError,
     health::Missing,
     reconcile::{Context, Woken, on_error, reconcile},
@@ -22,9 +27,6 @@ use crate::{
 
 /// Runs that are looked at side by side at most.
 const CONCURRENCY: u16 = 64;
-
-/// A run as the controller caches it; one that cannot be read does not stop the others.
-type Run = DeserializeGuard<E2ETest>;
 
 /// Reconciles until `stop` resolves; passes that are under way then end first.
 pub async fn run(
@@ -35,18 +37,30 @@ pub async fn run(
     stop: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
     let triggers = context.gates.triggers().await;
-    let controller = Controller::new(Api::<Run>::all(client.clone()), watcher::Config::default());
-    let store = controller.store();
+    let (store, writer) = reflector::store();
+    let watching = Arc::clone(&context);
+    let all_runs = watcher(Api::<Run>::all(client.clone()), watcher::Config::default().page_size(PAGE))
+        .then(move |event| {
+            let context = Arc::clone(&watching);
+            async move {
+                if let Ok(event) = &event {
+                    context.places.watched(event).await;
+                }
+                event
+            }
+        })
+        .modify(slim)
+        .reflect(writer)
+        .applied_objects();
     let runs = store.clone();
     context.metrics.count_runs_by(move || {
         let active =
             |run: &Run| run.0.as_ref().is_ok_and(|run| !run.status.as_ref().is_some_and(is_finished));
         i64::try_from(runs.state_filter(active).len()).unwrap_or(i64::MAX)
     });
-    context.places.count(store.clone());
     let ours =
         watcher::Config::default().labels(&format!("{}={}", label::MANAGED_BY, label::MANAGED_BY_VALUE));
-    let controller = controller
+    let controller = Controller::for_stream(all_runs, store.clone())
         .with_config(Config::default().concurrency(CONCURRENCY))
         .trigger_backoff(Doubling::of_all_watches())
         .graceful_shutdown_on(stop)

@@ -87,6 +87,15 @@ impl CallError {
         self.status().is_some_and(|status| status.is_forbidden() && status.message.contains(" cannot "))
     }
 
+    /// Whether the object would be larger than what can be stored. Who notices differs: the API server, its client of etcd, or
+    /// etcd itself.
+    pub fn is_too_large(&self) -> bool {
+        self.status().is_some_and(|status| {
+            let said = |words: &&str| status.message.contains(words);
+            status.code == 413 || ["request is too large", "larger than max"].iter().any(said)
+        })
+    }
+
     /// The error for a run's status: with what to do, where people can do something.
     pub fn for_people(&self) -> String {
         if self.is_missing_right() {
@@ -101,6 +110,7 @@ impl CallError {
         match self.status() {
             Some(status) if status.code == 409 => Class::Conflict,
             Some(status) if matches!(status.code, 400 | 405 | 406 | 413 | 415 | 422) => Class::Terminal,
+            Some(_) if self.is_too_large() => Class::Terminal,
             _ => Class::Transient,
         }
     }

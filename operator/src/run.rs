@@ -1,6 +1,6 @@
 //! From settings to a running operator: client, health, the wait for the CRD, the controller, and a clean end.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use crds::{names::OPERATOR, v1alpha1::E2ETest};
 use kube::{
@@ -10,11 +10,12 @@ use kube::{
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{oneshot, watch},
 };
 
 use crate::{
     controller,
+    events::Events,
     gate::Gates,
     health,
     metrics::Metrics,
@@ -72,18 +73,23 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
     config.connect_timeout = Some(CONNECT);
     let client = Client::try_from(config)?;
     let metrics = Arc::new(Metrics::default());
-    let reporter = Reporter { controller: OPERATOR.to_owned(), instance: None };
+    let (events, publisher) = Events::channel(Arc::clone(&metrics));
     let (wake, woken) = Wake::channel();
     let context = Arc::new(Context {
         places: Places::new(settings.core.max_running, wake.clone()),
         followers: Followers::new(client.clone(), wake),
         client: client.clone(),
-        recorder: Recorder::new(client.clone(), reporter),
+        events,
         settings: settings.core,
         metrics: Arc::clone(&metrics),
         outages: Outages::default(),
         gates: Gates::new(client.clone()),
     });
+    let reporter = Reporter { controller: OPERATOR.to_owned(), instance: None };
+    let (at_work, over) = oneshot::channel::<Infallible>();
+    // That the other end is gone is what it is waited for.
+    let over = async { drop(over.await) };
+    let publishing = tokio::spawn(publisher.publish(Recorder::new(client.clone(), reporter), over));
     let (missing, seen) = watch::channel(vec![NO_CRD, NOT_SYNCED]);
     let stop = stop_signal()?;
     let health = health::serve(settings.listen, seen, metrics, stopped(stop.clone()));
@@ -101,6 +107,10 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
         health.await.map_err(|source| RunError::Io { what: "health and metrics cannot be served", source })
     };
     tokio::try_join!(work, health)?;
+    drop(at_work);
+    publishing
+        .await
+        .map_err(|error| RunError::Io { what: "events cannot be published", source: error.into() })?;
     tracing::info!("Operator stopped");
     Ok(())
 }

@@ -8,17 +8,10 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use crds::v1alpha1::E2ETest;
 use http::{Request, Response, StatusCode};
-use kube::{
-    Client,
-    client::Body,
-    core::DeserializeGuard,
-    runtime::{
-        controller::Action,
-        events::{Recorder, Reporter},
-    },
-};
+use kube::{Client, client::Body, core::DeserializeGuard, runtime::controller::Action};
 use operator::{
     error::{Class, ReconcileError},
+    events::{Events, Publisher},
     gate::Gates,
     metrics::Metrics,
     reconcile::{Context, Followers, Outages, Places, Wake, reconcile},
@@ -59,23 +52,29 @@ async fn counted(run: Value, answers: Vec<Answer>) -> (Result<Action, ReconcileE
     let (service, handle) = mock::pair::<Request<Body>, Response<Body>>();
     let server = serve(handle, answers.into());
     let client = Client::new(service, "default");
-    let reporter = Reporter { controller: "operator".into(), instance: None };
-    let (wake, _woken) = Wake::channel();
-    let context = Arc::new(Context {
-        recorder: Recorder::new(client.clone(), reporter),
-        followers: Followers::new(client.clone(), wake.clone()),
-        places: Places::new(None, wake),
-        gates: Gates::new(client.clone()),
-        client,
-        settings: operator_core::Settings::with_image("image"),
-        metrics: Arc::clone(&metrics),
-        outages: Outages::default(),
-    });
+    let (context, _events) = context(client, Arc::clone(&metrics));
     let run: DeserializeGuard<E2ETest> = serde_json::from_value(run).unwrap();
     let result = reconcile(Arc::new(run), context).await;
     // The server ends with its last client: one that is forgotten somewhere would be waited for without an end.
     let seen = tokio::time::timeout(Duration::from_secs(30), server).await;
     (result, seen.expect("somebody still holds the client").unwrap(), metrics.text().unwrap())
+}
+
+/// What a pass needs, with this API server, and the other end of its events.
+fn context(client: Client, metrics: Arc<Metrics>) -> (Arc<Context>, Publisher) {
+    let (events, publisher) = Events::channel(Arc::clone(&metrics));
+    let (wake, _woken) = Wake::channel();
+    let context = Context {
+        events,
+        followers: Followers::new(client.clone(), wake.clone()),
+        places: Places::new(None, wake),
+        gates: Gates::new(client.clone()),
+        client,
+        settings: operator_core::Settings::with_image("image"),
+        metrics,
+        outages: Outages::default(),
+    };
+    (Arc::new(context), publisher)
 }
 
 /// The API server: it answers until its client is gone.
@@ -90,13 +89,8 @@ fn serve(
             let bytes = body.collect_bytes().await.unwrap();
             let (method, path) = (parts.method.to_string(), parts.uri.path().to_owned());
             let matching = answers.iter().position(|(verb, of, ..)| *verb == method && *of == path);
-            let (status, answer) = match matching.and_then(|position| answers.remove(position)) {
-                Some((.., status, answer)) => (status, answer),
-                // Events are published and not waited for by anything.
-                None if path.contains("/events") => {
-                    (201, json!({ "metadata": {}, "reportingController": "x", "eventTime": null }))
-                }
-                None => panic!("nobody expected {method} {path}"),
+            let Some((.., status, answer)) = matching.and_then(|position| answers.remove(position)) else {
+                panic!("nobody expected {method} {path}")
             };
             seen.push(Seen {
                 method,
@@ -287,6 +281,27 @@ async fn a_status_that_somebody_else_wrote_first_is_read_again_soon() {
 }
 
 #[tokio::test]
+async fn a_run_whose_status_has_no_room_ends_with_the_little_that_fits() {
+    let known = json!({ "name": "a-0f5e4a5c-1", "uid": "job-uid" });
+    let run = run(&json!({}), &attempted(&known));
+    let too_large = failure(500, "InternalError", "etcdserver: request is too large", None);
+    let answers = vec![
+        ("GET", RUN.to_owned(), 200, run.clone()),
+        ("GET", JOB.to_owned(), 404, failure(404, "NotFound", "not found", Some("a-0f5e4a5c-1"))),
+        ("GET", PODS.to_owned(), 200, nothing("Pod")),
+        ("PATCH", format!("{RUN}/status"), 500, too_large),
+        ("PATCH", format!("{RUN}/status"), 200, run.clone()),
+    ];
+    let (result, seen) = against(run, answers).await;
+    assert_eq!(result.unwrap(), Action::await_change());
+    let status = &seen.iter().rfind(|seen| seen.path.ends_with("/status")).unwrap().body["status"];
+    assert_eq!(status["tests"], Value::Null, "what took room is taken back");
+    let reasons: Vec<&Value> =
+        status["conditions"].as_array().unwrap().iter().map(|condition| &condition["reason"]).collect();
+    assert_eq!(reasons, ["NotRequested", "InvalidSpec", "InvalidSpec"]);
+}
+
+#[tokio::test]
 async fn a_missing_binding_is_said_where_people_look() {
     let run = run(&json!({}), &attempted(&Value::Null));
     let forbidden =
@@ -366,7 +381,7 @@ async fn a_pod_is_stopped_only_while_it_is_the_same() {
             "name": "a-pod", "namespace": "profile", "uid": "pod-uid", "labels": { "e2e.kubeflow.org/test": "a" },
             "ownerReferences": [{ "apiVersion": "x", "kind": "Job", "name": "x", "uid": "job-uid", "controller": true }],
         },
-        "spec": { "nodeName": "node", "containers": [{ "name": "test" }] },
+        "spec": { "nodeName": "node", "serviceAccountName": "default-editor", "containers": [{ "name": "test" }] },
         "status": { "phase": "Pending", "containerStatuses": [{
             "name": "test", "image": "python", "imageID": "", "ready": false, "restartCount": 0,
             "state": { "waiting": { "reason": "ErrImageNeverPull", "message": "not here" } },
@@ -399,18 +414,7 @@ async fn a_pod_is_stopped_only_while_it_is_the_same() {
 async fn no_call_is_waited_for_longer_than_ten_seconds() {
     let (service, handle) = mock::pair::<Request<Body>, Response<Body>>();
     let client = Client::new(service, "default");
-    let reporter = Reporter { controller: "operator".into(), instance: None };
-    let (wake, _woken) = Wake::channel();
-    let context = Arc::new(Context {
-        recorder: Recorder::new(client.clone(), reporter),
-        followers: Followers::new(client.clone(), wake.clone()),
-        places: Places::new(None, wake),
-        gates: Gates::new(client.clone()),
-        client,
-        settings: operator_core::Settings::with_image("image"),
-        metrics: Arc::new(Metrics::default()),
-        outages: Outages::default(),
-    });
+    let (context, _events) = context(client, Arc::default());
     let run = serde_json::from_value(run(&json!({}), &json!({}))).unwrap();
     let began = tokio::time::Instant::now();
     let error = reconcile(Arc::new(run), context).await.unwrap_err();

@@ -22,10 +22,16 @@ pub struct Operator {
 impl Operator {
     /// Starts it against a cluster.
     pub fn start(cluster: &Cluster) -> Self {
+        Self::start_with(cluster, &[])
+    }
+
+    /// Starts it with these arguments.
+    pub fn start_with(cluster: &Cluster, arguments: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).unwrap().port();
         // `env` gives it a kubeconfig: whatever the harness starts itself has none.
         let mut command = Command::new("env");
         command.arg(format!("KUBECONFIG={}", cluster.kubeconfig)).arg(kfe2e().with_file_name("operator"));
+        command.args(arguments);
         command.env("KFE2E_IMAGE", test_image()).env("KFE2E_LISTEN", format!("127.0.0.1:{port}"));
         let process = start_command(&mut command, "the operator".into());
         Self { process: Some(process) }
@@ -40,9 +46,14 @@ impl Operator {
     }
 }
 
-impl Drop for Operator {
-    fn drop(&mut self) {
-        let Some(process) = self.process.take() else { return };
+impl Operator {
+    /// Asks it to end, as a kubelet does, and waits for that; how long it took.
+    pub fn stop(mut self) -> Duration {
+        self.end()
+    }
+
+    fn end(&mut self) -> Duration {
+        let Some(process) = self.process.take() else { return Duration::ZERO };
         process.signal(Signal::SIGTERM);
         let began = Instant::now();
         let ended = process.wait(Duration::from_secs(10));
@@ -53,5 +64,12 @@ impl Drop for Operator {
             began.elapsed(),
             ended.stderr
         );
+        began.elapsed()
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.end();
     }
 }

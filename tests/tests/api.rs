@@ -199,6 +199,19 @@ async fn bounded(server: Arc<Server>) {
             }
         }
     }
+    for case in cases("counted") {
+        let fields = case["test"].to_string().replace("LONG", &"x".repeat(4000));
+        let mut other = script("b", 1);
+        put(&mut other, &serde_json::from_str(&fields).unwrap());
+        let spec = |first: usize| json!({"targetNamespace": "ns", "tests": [script("a", first), other]});
+        assert_eq!(create(&cluster, "a", &spec(200_000), true).await.err(), None, "{}", case["what"]);
+        let said = create(&cluster, "a", &spec(262_144 - 5_000), true).await;
+        assert!(
+            said.as_ref().is_err_and(|said| said.contains("at most 262144")),
+            "{}: {said:?}",
+            case["what"]
+        );
+    }
 }
 
 async fn defaulted(server: Arc<Server>) {

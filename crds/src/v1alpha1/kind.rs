@@ -45,9 +45,18 @@ use super::{E2ETestStatus, Gate, PositiveDuration, Test, ZeroableDuration};
      || !self.kubeflow.timeout.matches('^([0-9]{1,5}[hms]){1,3}$') || duration(self.kubeflow.timeout) <= duration(self.timeout)")
     .message("kubeflow.timeout must be within spec.timeout").field_path(".kubeflow.timeout"))]
 #[x_kube(validation = Rule::new(
-    "self.tests.map(t, has(t.notebook) && has(t.notebook.source.inline) ? size(t.notebook.source.inline) \
-     : has(t.script) && has(t.script.source.inline) ? size(t.script.source.inline) : 0).sum() <= 262144")
-    .message("inline sources together must have at most 262144 characters: use configMap").field_path(".tests"))]
+    "self.tests.map(t, \
+     (has(t.notebook) && has(t.notebook.source.inline) ? size(t.notebook.source.inline) \
+     : has(t.script) && has(t.script.source.inline) ? size(t.script.source.inline) : 0) \
+     + (has(t.notebook) && has(t.notebook.parameters) \
+     ? t.notebook.parameters.map(k, size(k) + size(t.notebook.parameters[k])).sum() : 0) \
+     + (has(t.script) && has(t.script.args) ? t.script.args.map(a, size(a)).sum() : 0) \
+     + (has(t.job) ? t.job.command.map(c, size(c)).sum() : 0) \
+     + (has(t.job) && has(t.job.args) ? t.job.args.map(a, size(a)).sum() : 0) \
+     + (has(t.env) ? t.env.map(e, size(e.name) + (has(e.value) ? size(e.value) : 0)).sum() : 0) \
+     + (has(t.requirements) ? t.requirements.map(r, size(r)).sum() : 0)).sum() <= 262144")
+    .message("inline sources, parameters, arguments, variables and requirements of all tests together must have at most 262144 \
+              characters: use configMap").field_path(".tests"))]
 pub struct E2ETestSpec {
     /// Namespace in which the tests run, usually a Kubeflow profile. It must carry the operator's RoleBinding.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]

@@ -17,7 +17,8 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ConfigMapKey")]
     pub config_map: Option<ConfigMapKey>,
-    /// The text itself. All inline sources of a run together have at most 262144 characters.
+    /// The text itself. All inline sources of a run together have at most 262144 characters, parameters, arguments, variables and
+    /// requirements included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1, max = 262_144))]
     pub inline: Option<String>,

@@ -30,6 +30,10 @@ const SAFETY_NET: Duration = Duration::from_mins(5);
 /// the place became free by a run's deletion.
 const ASK_FOR_A_PLACE: Duration = Duration::from_secs(30);
 
+/// What is said of a run whose status has no room.
+const NO_ROOM: &str = "the spec and the annotations leave no room for the status in what the API server stores of one object: move \
+                       sources to ConfigMaps, or share the tests out over several runs";
+
 /// Decides one pass.
 pub fn decide(test: &E2ETest, observed: &Observed, settings: &Settings, now: Timestamp) -> Plan {
     let before = test.status.clone().unwrap_or_default();
@@ -111,6 +115,15 @@ pub fn is_finished(status: &E2ETestStatus) -> bool {
 pub fn lags(test: &E2ETest) -> bool {
     let observed = test.status.as_ref().and_then(|status| status.observed_generation);
     test.metadata.deletion_timestamp.is_none() && observed < test.metadata.generation
+}
+
+/// Ends a run whose status the API server does not take because the object would be too large: with as little as can be said,
+/// since a run that cannot say how it stands could never end. Jobs that it has made have deadlines of their own.
+pub fn no_room(test: &E2ETest, now: Timestamp) -> Plan {
+    let before = test.status.clone().unwrap_or_default();
+    let Plan { status, .. } = invalid_spec(test, E2ETestStatus::default(), NO_ROOM, now);
+    let start_time = before.start_time.clone().or(status.start_time);
+    Plan::nothing(before, E2ETestStatus { start_time, ..status })
 }
 
 /// A spec that cannot be run ends the run at once, and says so where people look.

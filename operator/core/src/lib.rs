@@ -29,7 +29,7 @@ mod verdict;
 pub(crate) use attempt::state_of as attempt_state;
 pub use attempt::{runs_in, wants_warnings_of};
 pub use build::pod_default::resource as pod_default_resource;
-pub use decide::{decide, is_finished, lags};
+pub use decide::{decide, is_finished, lags, no_room};
 pub use effect::{Acted, Batch, Effect, Outcome};
 pub use event::EventDraft;
 pub use expiry::{Expired, expires_at};

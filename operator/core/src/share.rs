@@ -76,7 +76,7 @@ fn may_start(test: &E2ETest, status: &E2ETestStatus) -> bool {
 }
 
 /// How many more tests each run may start under a cap of `cap`, in the order of `claims`.
-pub fn shares(cap: usize, claims: &[Claim]) -> Vec<usize> {
+pub fn shares(cap: usize, claims: &[&Claim]) -> Vec<usize> {
     let running: usize = claims.iter().map(|claim| claim.running).sum();
     let waiting: usize = claims.iter().map(|claim| claim.waiting).sum();
     let mut free = cap.saturating_sub(running);
@@ -152,7 +152,7 @@ mod tests {
                 .iter()
                 .map(|&(n, space, running, waiting)| claim(n, space, running, waiting))
                 .collect();
-            assert_eq!(shares(cap, &claims), expected, "{what}");
+            assert_eq!(shares(cap, &claims.iter().collect::<Vec<_>>()), expected, "{what}");
         }
     }
 
@@ -167,7 +167,7 @@ mod tests {
                 .enumerate()
                 .map(|(place, &(space, running, waiting))| claim(place, &format!("n{space}"), running, waiting))
                 .collect();
-            let given = shares(cap, &claims);
+            let given = shares(cap, &claims.iter().collect::<Vec<_>>());
             let running: usize = claims.iter().map(|claim| claim.running).sum();
             let waiting: usize = claims.iter().map(|claim| claim.waiting).sum();
             prop_assert_eq!(given.iter().sum::<usize>(), waiting.min(cap.saturating_sub(running)));

@@ -11,20 +11,15 @@ mod wake;
 
 use std::{sync::Arc, time::Instant};
 
-use crds::v1alpha1::E2ETest;
+use crds::v1alpha1::{E2ETest, E2ETestStatus};
 use jiff::Timestamp;
-use kube::{
-    Api, Client, Resource as _, ResourceExt as _,
-    core::DeserializeGuard,
-    runtime::{controller::Action, events::Recorder},
-};
-use operator_core::{
-    Acted, EventDraft, Observed, Outcome, Requeue, Settings, Wanted, decide, expires_at, lags,
-};
+use kube::{Api, Client, ResourceExt as _, core::DeserializeGuard, runtime::controller::Action};
+use operator_core::{Acted, Observed, Outcome, Requeue, Settings, Wanted, decide, expires_at, lags, no_room};
 
 use self::observe::Seen;
 use crate::{
     error::{CallError, Class, ReconcileError},
+    events::Events,
     gate::Gates,
     metrics::Metrics,
 };
@@ -44,7 +39,7 @@ pub struct Context {
     /// The API server.
     pub client: Client,
     /// Publishes events.
-    pub recorder: Recorder,
+    pub events: Events,
     /// What decisions depend on.
     pub settings: Settings,
     /// Counts.
@@ -86,7 +81,7 @@ pub async fn reconcile(
     result
 }
 
-/// Passes until there is something to wait for, and then what they have to tell: nobody waits for an event.
+/// Passes until there is something to wait for.
 async fn passes(name: &str, context: &Context) -> Result<Action, ReconcileError> {
     let api = Api::<E2ETest>::all(context.client.clone());
     let read = call::call("get", format!("E2ETest {name}"), api.get_opt(name)).await;
@@ -94,41 +89,28 @@ async fn passes(name: &str, context: &Context) -> Result<Action, ReconcileError>
         context.forget(name).await;
         return Ok(Action::await_change());
     };
-    let reference = test.object_ref(&());
-    let mut events = Vec::new();
-    let mut result = Ok(Action::requeue(Class::Conflict.retry_after()));
     for _ in 0..PASSES {
-        result = match pass(&test, context, &mut events).await {
-            Ok((Requeue::Now, next)) => {
+        match pass(&test, context).await? {
+            (Requeue::Now, next) => {
                 context.metrics.requeued("now");
                 let Some(next) = next else { break };
                 test = next;
-                continue;
             }
-            Ok((Requeue::After(wait), _)) => {
+            (Requeue::After(wait), _) => {
                 context.metrics.requeued("later");
-                Ok(Action::requeue(wait))
+                return Ok(Action::requeue(wait));
             }
-            Ok((Requeue::Never, _)) => {
+            (Requeue::Never, _) => {
                 context.metrics.requeued("never");
-                Ok(Action::await_change())
+                return Ok(Action::await_change());
             }
-            Err(error) => Err(error),
-        };
-        break;
+        }
     }
-    for event in &events {
-        report::publish(context, &reference, &test.spec.target_namespace, event).await;
-    }
-    result
+    Ok(Action::requeue(Class::Conflict.retry_after()))
 }
 
-/// One pass; its events are added once its status is written. Returns when to look again, and the run as it was written.
-async fn pass(
-    test: &E2ETest,
-    context: &Context,
-    events: &mut Vec<EventDraft>,
-) -> Result<(Requeue, Option<E2ETest>), ReconcileError> {
+/// One pass; its events are told once its status is written. Returns when to look again, and the run as it was written.
+async fn pass(test: &E2ETest, context: &Context) -> Result<(Requeue, Option<E2ETest>), ReconcileError> {
     let Some(wanted) = Wanted::of(test) else { return over(test, context).await };
     let Seen { mut observed, problem } = observe::observe(context, test, &wanted).await;
     let plan = context.places.decide(test, |places| {
@@ -137,13 +119,15 @@ async fn pass(
     });
     let plan = plan.await;
     let acted = act::act(context, &plan.effects).await;
-    let settled = plan.settle(&acted);
-    let written = match settled.status {
-        Some(status) => Some(report::report(context, test, &status).await.map_err(ReconcileError::Report)?),
-        None => None,
-    };
+    let mut settled = plan.settle(&acted);
+    let mut written = write(test, settled.status.as_ref(), context).await;
+    if written.as_ref().is_err_and(CallError::is_too_large) {
+        settled = no_room(test, Timestamp::now()).settle(&Acted::new());
+        written = write(test, settled.status.as_ref(), context).await;
+    }
+    let written = written.map_err(ReconcileError::Report)?;
     context.places.taken(written.as_ref().unwrap_or(test)).await;
-    events.extend(settled.events);
+    context.events.tell(test, settled.events);
     let failed = acted.into_values().find_map(|outcome| match outcome {
         Outcome::Failed { message } => Some(message),
         Outcome::Done
@@ -157,6 +141,14 @@ async fn pass(
         // Everything is said; what could not be read is tried again soon, unless it is no longer needed.
         (None, Some(problem)) if settled.requeue != Requeue::Never => Err(ReconcileError::Observe(problem)),
         (None, _) => Ok((settled.requeue, written)),
+    }
+}
+
+/// Writes the status, where there is a new one.
+async fn write(test: &E2ETest, status: Option<&E2ETestStatus>, context: &Context) -> Called<Option<E2ETest>> {
+    match status {
+        Some(status) => report::report(context, test, status).await.map(Some),
+        None => Ok(None),
     }
 }
 

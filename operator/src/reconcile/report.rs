@@ -1,23 +1,18 @@
-//! Writes the status, and publishes what happened.
+//! Writes the status.
 
 use crds::{
     names::STATUS_FIELD_MANAGER,
     v1alpha1::{ConditionType, E2ETest, E2ETestStatus, find},
 };
-use k8s_openapi::api::{batch::v1::Job, core::v1::ObjectReference};
 use kube::{
-    Api, Resource as _, ResourceExt as _,
+    Api, ResourceExt as _,
     api::{Patch, PatchParams},
-    runtime::events::{Event, EventType},
 };
-use operator_core::{EventDraft, is_finished};
+use operator_core::is_finished;
 use serde_json::{Map, Value, json};
 
 use super::{Called, Context, call::call};
 use crate::{error::CallError, stage};
-
-/// Longest note of an event, in bytes: the API server takes 1 KiB.
-const MAX_NOTE: usize = 1000;
 
 /// Writes the status over the one that `test` carries. Returns the run as it was written.
 ///
@@ -78,29 +73,6 @@ fn difference(before: &Value, after: &Value) -> Value {
     let gone = before.keys().filter(|key| !after.contains_key(*key));
     patch.extend(gone.map(|key| (key.clone(), Value::Null)));
     Value::Object(patch)
-}
-
-/// Publishes one event about a run. One that is lost is counted: what it told is in the status.
-pub async fn publish(context: &Context, run: &ObjectReference, namespace: &str, draft: &EventDraft) {
-    let event = Event {
-        type_: if draft.warning { EventType::Warning } else { EventType::Normal },
-        reason: draft.reason.clone(),
-        note: Some(crds::verdict::truncate(&draft.note, MAX_NOTE)),
-        action: draft.action.to_owned(),
-        secondary: draft.job.as_ref().map(|job| ObjectReference {
-            api_version: Some(Job::api_version(&()).into_owned()),
-            kind: Some(Job::kind(&()).into_owned()),
-            namespace: Some(namespace.to_owned()),
-            name: Some(job.name.clone()),
-            uid: Some(job.uid.clone()),
-            ..ObjectReference::default()
-        }),
-    };
-    let published = call("publish", "an event".to_owned(), context.recorder.publish(&event, run)).await;
-    if let Err(error) = published {
-        context.metrics.event_lost();
-        tracing::warn!(%error, reason = draft.reason, "Event was lost");
-    }
 }
 
 #[cfg(test)]

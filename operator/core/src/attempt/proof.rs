@@ -2,7 +2,7 @@
 //!
 //! The webhook says nothing where it does nothing, so it has to be shown: the label by which it selects the namespace, the
 //! annotation that names our PodDefault in its present version, the volume and the variable in the test's container. And
-//! since a PodDefault can change whose rights a pod has, these have to be the ones that were asked for.
+//! since a PodDefault can change whose rights any pod has that it selects, these have to be the ones that were asked for.
 
 use crds::{
     names::{
@@ -14,7 +14,10 @@ use crds::{
     },
     v1alpha1::TestReason,
 };
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{Pod, PodSpec},
+};
 
 use super::{Context, Ending};
 use crate::{names, observed::PodDefaultFacts};
@@ -35,7 +38,8 @@ fn not_served() -> Ending {
     Ending::because(TestReason::PodDefaultNotInjected, not_served_sentence())
 }
 
-/// What a pod lacks of the proof; `None` where it has all of it or needs none.
+/// What a pod lacks of the proof; `None` where it has all of it. That nothing was injected with which nobody reckons is part
+/// of it for every test.
 pub(super) fn missing(context: Context<'_>, job: &Job, pod: &Pod) -> Option<Ending> {
     let lack =
         of_ours(context, pod).or_else(|| of_named(context, pod)).or_else(|| of_account(context, job, pod))?;
@@ -67,8 +71,9 @@ fn of_ours(context: Context<'_>, pod: &Pod) -> Option<String> {
              something changes it"
         ));
     }
-    let spec = pod.spec.as_ref()?;
-    let container = spec.containers.iter().find(|container| container.name == TEST_CONTAINER);
+    let spec = pod.spec.as_ref();
+    let container =
+        spec.and_then(|spec| spec.containers.iter().find(|container| container.name == TEST_CONTAINER));
     let has_variable = container
         .iter()
         .flat_map(|container| container.env.iter().flatten())
@@ -77,7 +82,11 @@ fn of_ours(context: Context<'_>, pod: &Pod) -> Option<String> {
         .iter()
         .flat_map(|container| container.volume_mounts.iter().flatten())
         .any(|mount| mount.name == PIPELINES_TOKEN_VOLUME);
-    let has_volume = spec.volumes.iter().flatten().any(|volume| volume.name == PIPELINES_TOKEN_VOLUME);
+    let has_volume = spec
+        .and_then(|spec| spec.volumes.as_ref())
+        .into_iter()
+        .flatten()
+        .any(|volume| volume.name == PIPELINES_TOKEN_VOLUME);
     let absent = match (has_volume, has_mount, has_variable) {
         (true, true, true) => return None,
         (false, _, _) => format!("volume {PIPELINES_TOKEN_VOLUME}"),
@@ -96,23 +105,22 @@ fn of_named(context: Context<'_>, pod: &Pod) -> Option<String> {
     Some(format!("PodDefault {namespace}/{name} was not injected: {}", likely(context)))
 }
 
-/// What a PodDefault changed that none may: whose rights the pod has.
+/// What was changed that no PodDefault may change: whose rights the pod has. A test that asks for none is looked at too: a
+/// PodDefault may select more pods than its author meant.
 fn of_account(context: Context<'_>, job: &Job, pod: &Pod) -> Option<String> {
-    if !context.test.pipeline_access && context.test.pod_defaults.is_empty() {
-        return None;
-    }
     let asked = job.spec.as_ref().and_then(|job| job.template.spec.as_ref());
-    let spec = pod.spec.as_ref()?;
-    if spec.service_account_name.as_deref() != Some(context.run.service_account.as_str()) {
+    let given = pod.spec.as_ref();
+    let account = given.and_then(|spec| spec.service_account_name.as_deref());
+    if account != Some(context.run.service_account.as_str()) {
         return Some(format!(
             "a PodDefault changed the pod's service account from {} to {}",
             context.run.service_account,
-            spec.service_account_name.as_deref().unwrap_or("none")
+            account.unwrap_or("none")
         ));
     }
-    let changed = asked
-        .is_some_and(|asked| asked.automount_service_account_token != spec.automount_service_account_token);
-    changed.then(|| "a PodDefault changed whether the pod gets a token for the Kubernetes API".to_owned())
+    let automounts = |spec: Option<&PodSpec>| spec.and_then(|spec| spec.automount_service_account_token);
+    (automounts(asked) != automounts(given))
+        .then(|| "a PodDefault changed whether the pod gets a token for the Kubernetes API".to_owned())
 }
 
 /// The version of a PodDefault that the webhook says it injected.

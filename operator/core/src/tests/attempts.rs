@@ -1,7 +1,10 @@
 //! One attempt: what each state of Job and pod leads to.
 
 use crds::v1alpha1::{TestReason, TestState};
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{Pod, PodSpec},
+};
 
 use super::support::*;
 use crate::observed::{PodDefaultFacts, Warning};
@@ -364,6 +367,37 @@ fn an_injected_pod_default_is_proven_or_the_test_ends() {
         let (reason, message, _) = with_access_in("{}", &annotations, "default-editor", true);
         assert_eq!(reason, Some(TestReason::PodDefaultNotInjected), "{message}");
         assert!(message.contains(sign), "{message}");
+    }
+}
+
+#[test]
+fn no_test_runs_with_other_rights_than_it_asked_for() {
+    // A PodDefault that selects every pod reaches those of tests that ask for none.
+    let changed = |change: fn(&mut PodSpec)| {
+        let mut test = started(scripts(&["a"]));
+        let mut pod = pod("a", RUNNING);
+        change(pod.spec.as_mut().unwrap());
+        let mut job = job("a", "{}");
+        let template: PodSpec = yaml("{automountServiceAccountToken: false, containers: []}");
+        job.spec.as_mut().unwrap().template.spec = Some(template);
+        pass(&mut test, &seen("a", Some(job), vec![pod]), 5);
+        (first(&test).reason, first(&test).message.clone().unwrap_or_default())
+    };
+    assert_eq!(changed(|pod| pod.automount_service_account_token = Some(false)), (None, String::new()));
+    for (change, expected) in [
+        (
+            (|pod| {
+                pod.automount_service_account_token = Some(false);
+                pod.service_account_name = Some("admin".to_owned());
+            }) as fn(&mut PodSpec),
+            "service account from default-editor to admin",
+        ),
+        (|pod| pod.automount_service_account_token = Some(true), "whether the pod gets a token"),
+        (|pod| pod.automount_service_account_token = None, "whether the pod gets a token"),
+    ] {
+        let (reason, message) = changed(change);
+        assert_eq!(reason, Some(TestReason::PodDefaultNotInjected), "{message}");
+        assert!(message.contains(expected), "{message}");
     }
 }
 

@@ -30,6 +30,17 @@ fn what_the_api_server_refuses_cannot_be_run() {
     }
 }
 
+/// Fields of a test with more than 5000 characters in each of the places that count.
+fn largest_fields() -> Vec<(String, Value)> {
+    let table: Value = yaml(TABLE);
+    let long = |value: &Value| -> Value {
+        let text = value.to_string().replace("LONG", &"x".repeat(4000));
+        serde_json::from_str(&text).unwrap()
+    };
+    let cases = table["counted"].as_array().unwrap();
+    cases.iter().map(|case| (case["what"].to_string(), long(&case["test"]))).collect()
+}
+
 #[test]
 fn the_largest_specs_have_the_same_bounds() {
     let test = |name: &str, characters: usize| json!({"name": name, "image": "i", "script": {"source": {"inline": "ü".repeat(characters)}}});
@@ -37,9 +48,21 @@ fn the_largest_specs_have_the_same_bounds() {
     assert_eq!(said(&of(vec![test("a", 131_072), test("b", 131_072)])), Ok(()));
     let refusal = said(&of(vec![test("a", 131_072), test("b", 131_073)])).unwrap_err();
     assert!(
-        refusal.starts_with("spec.tests: the inline sources together have 262145 characters"),
+        refusal.starts_with(
+            "spec.tests: inline sources, parameters, arguments, variables and requirements together have 262145"
+        ),
         "{refusal}"
     );
+    for (what, fields) in largest_fields() {
+        let spec = |first: usize| {
+            let mut other = test("b", 1);
+            other.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            other.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+            of(vec![test("a", first), other])
+        };
+        assert_eq!(said(&spec(200_000)), Ok(()), "{what}");
+        assert!(said(&spec(262_144 - 5_000)).is_err(), "{what} counts");
+    }
     let many = |count: usize| of((0..count).map(|index| test(&format!("t{index}"), 1)).collect());
     assert_eq!(said(&many(64)), Ok(()));
     assert_eq!(said(&many(65)).unwrap_err(), "spec.tests: has 65 entries, and may have 64");

@@ -12,13 +12,14 @@ use std::{
 
 use crds::v1alpha1::{
     ConfigMapKey, E2ETest, E2ETestSpec, EnvVariable, Gate, IgnoredObjects, PodSecurity, PositiveDuration,
-    ReceiptPolicy, Resources, Toleration, ZeroableDuration,
+    ReceiptPolicy, Resources, Test, Toleration, ZeroableDuration,
 };
 
 use crate::gate::{Over, Pattern, Target};
 
-/// Most characters of all inline sources together: twice as many, and the object grows too large for a client to apply it.
-const MAX_INLINE: usize = 262_144;
+/// Most characters of what people write into tests: with twice as many inline sources, the object grows too large for a client
+/// to apply it, and with more of the rest no room is left for the status.
+const MAX_CHARACTERS: usize = 262_144;
 /// Most tests of a run, and most that run at once.
 const MAX_TESTS: usize = 64;
 
@@ -104,16 +105,6 @@ pub(crate) enum ValidSource {
     ConfigMap(ConfigMapKey),
 }
 
-impl ValidSource {
-    /// How many characters of it stand in the spec.
-    fn characters(&self) -> usize {
-        match self {
-            Self::Inline(text) => text.chars().count(),
-            Self::ConfigMap(_) => 0,
-        }
-    }
-}
-
 /// Why a spec cannot be run: the field, and what is wrong with it.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{field}: {problem}")]
@@ -164,11 +155,11 @@ pub(crate) fn validate(test: &E2ETest) -> Result<Run, InvalidSpec> {
         }
         tests.push(test::valid_test(&field, entry, timeout)?);
     }
-    let inline: usize =
-        tests.iter().filter_map(|test| test.program.source()).map(ValidSource::characters).sum();
-    if inline > MAX_INLINE {
+    let written: usize = spec.tests.iter().map(characters).sum();
+    if written > MAX_CHARACTERS {
         let problem = format!(
-            "the inline sources together have {inline} characters, and may have {MAX_INLINE}: use configMap"
+            "inline sources, parameters, arguments, variables and requirements together have {written} characters, and may have \
+             {MAX_CHARACTERS}: use configMap"
         );
         return Err(invalid("spec.tests", problem));
     }
@@ -195,6 +186,21 @@ pub(crate) fn validate(test: &E2ETest) -> Result<Run, InvalidSpec> {
 pub(crate) fn kept_for(spec: &E2ETestSpec) -> Result<Option<Duration>, InvalidSpec> {
     let given = spec.ttl_after_finished.as_ref();
     given.map(|given| zeroable("spec.ttlAfterFinished", given)).transpose()
+}
+
+/// How many characters a test has of what has no other bound on all tests together; the same sum stands in the CRD as CEL.
+fn characters(test: &Test) -> usize {
+    let size = |text: &String| text.chars().count();
+    let sizes = |texts: &[String]| texts.iter().map(size).sum::<usize>();
+    let notebook = test.notebook.iter().map(|notebook| {
+        let parameters = notebook.parameters.iter().map(|(key, value)| size(key) + size(value));
+        notebook.source.inline.as_ref().map_or(0, size) + parameters.sum::<usize>()
+    });
+    let script =
+        test.script.iter().map(|script| script.source.inline.as_ref().map_or(0, size) + sizes(&script.args));
+    let job = test.job.iter().map(|job| sizes(&job.command) + sizes(&job.args));
+    let env = test.env.iter().map(|variable| size(&variable.name) + size(&variable.value));
+    notebook.chain(script).chain(job).chain(env).sum::<usize>() + sizes(&test.requirements)
 }
 
 /// The gate of the spec.

@@ -204,7 +204,8 @@ fn pod(test: &str, state: &JobState) -> Option<Pod> {
     Some(yaml(&format!(
         "metadata:\n  name: {test}-pod\n  namespace: profile\n  uid: pod-{0}\n  labels: {{{1}: {test}}}\n  ownerReferences:\n  \
          - {{apiVersion: batch/v1, kind: Job, name: x, uid: uid-{0}, controller: true}}\n\
-         spec: {{{deadline}nodeName: node, serviceAccountName: default-editor, containers: [{{name: test}}]}}\nstatus: {status}\n",
+         spec: {{{deadline}nodeName: node, serviceAccountName: default-editor, automountServiceAccountToken: false, \
+         containers: [{{name: test}}]}}\nstatus: {status}\n",
         state.uid,
         label::TEST
     )))
