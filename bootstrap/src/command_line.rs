@@ -10,7 +10,7 @@ use crds::v1alpha1::PositiveDuration;
 use self::which_cluster::made_kinds;
 pub use self::which_cluster::{ClusterArgs, NewClusterArgs};
 use crate::{
-    cluster::{ClusterKind, ClusterSettings, ExistingArgs},
+    cluster::{ClusterKind, ClusterSettings, EmbeddedArgs, ExistingArgs},
     manifests,
     progress::Output,
 };
@@ -194,6 +194,16 @@ pub struct UpArgs {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: NewClusterArgs,
+    /// Flags of one kind.
+    #[command(flatten)]
+    pub for_embedded: EmbeddedArgs,
+}
+
+impl UpArgs {
+    /// Settings of a cluster of this kind.
+    pub fn settings(&self, kind: ClusterKind) -> ClusterSettings {
+        ClusterSettings { for_embedded: self.for_embedded.clone(), ..self.cluster.settings(kind) }
+    }
 }
 
 /// `kfe2e down`.

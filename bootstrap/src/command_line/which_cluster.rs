@@ -8,7 +8,7 @@ use clap::{
 };
 
 use crate::cluster::{
-    ClusterKind, ClusterSettings, ExistingArgs, KindArgs, MADE, Microk8sArgs, Picked, pick,
+    ClusterKind, ClusterSettings, EmbeddedArgs, ExistingArgs, KindArgs, MADE, Microk8sArgs, Picked, pick,
 };
 
 /// What `--cluster` takes where a cluster that is somebody's is of no use.
@@ -42,6 +42,7 @@ impl ClusterArgs {
             failure_logs: Path::new("kfe2e-results").join(&self.name),
             for_kind: KindArgs::default(),
             for_microk8s: Microk8sArgs::default(),
+            for_embedded: EmbeddedArgs::default(),
             for_existing: ExistingArgs::default(),
         }
     }
