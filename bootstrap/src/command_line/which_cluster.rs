@@ -13,7 +13,16 @@ use crate::cluster::{
 
 /// What `--cluster` takes where a cluster that is somebody's is of no use.
 pub(super) fn made_kinds() -> impl TypedValueParser<Value = ClusterKind> {
-    PossibleValuesParser::new(MADE.iter().filter_map(ClusterKind::to_possible_value))
+    one_of(MADE)
+}
+
+/// What `--cluster` takes where no cluster is made or found by its name.
+pub(super) fn only_existing() -> impl TypedValueParser<Value = ClusterKind> {
+    one_of(&[ClusterKind::Existing])
+}
+
+fn one_of(kinds: &[ClusterKind]) -> impl TypedValueParser<Value = ClusterKind> + use<> {
+    PossibleValuesParser::new(kinds.iter().filter_map(ClusterKind::to_possible_value))
         .try_map(|kind| ClusterKind::from_str(&kind, false))
 }
 
