@@ -14,7 +14,10 @@ use kube::{
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use crate::program::{self, Ended};
+use crate::{
+    audit,
+    program::{self, Ended},
+};
 
 /// How long `up` may take with warm caches, on a busy machine.
 const UP_WITHIN: Duration = Duration::from_secs(300);
@@ -59,11 +62,13 @@ impl Cluster {
         }
     }
 
-    /// Makes a control plane with a controller-manager and no node: Jobs get pods, and nobody runs them.
+    /// Makes a control plane with a controller-manager and no node: Jobs get pods, and nobody runs them. What the operator
+    /// asks for is written down.
     pub async fn control_plane(name: &str) -> Self {
         let config = ClusterConfig {
             controller_manager: true,
             existing: Existing::Refuse,
+            audited: vec![audit::operator()],
             ..ClusterConfig::control_plane(name)
         };
         let made = tokio::task::spawn_blocking(move || bootstrap_embedded::up(&config, &mut |_| {}));

@@ -2,11 +2,24 @@
 
 use std::time::Duration;
 
-use crate::cluster::{Cluster, eventually};
+use crate::{
+    audit,
+    cluster::{Cluster, eventually},
+    program,
+};
 
 /// A cluster with the small Kubeflow and the operator.
 pub async fn installed(name: &str) -> Cluster {
     let cluster = Cluster::up_with_images(name).await;
+    install(&cluster).await;
+    cluster
+}
+
+/// The same, and its API server writes down what the operator asks for.
+pub async fn audited(name: &str) -> Cluster {
+    let mut arguments = program::image_flags();
+    arguments.extend(["--audit".to_owned(), audit::operator()]);
+    let cluster = Cluster::up(name, &arguments.iter().map(String::as_str).collect::<Vec<_>>()).await;
     install(&cluster).await;
     cluster
 }
