@@ -151,12 +151,11 @@ async fn exists(client: &Client, name: &str) -> Result<(), Failure> {
 }
 
 /// A failure on the way, with what to do next.
-fn unfinished(failure: Failure) -> Failure {
-    let message = format!(
-        "{}; the same command goes on from here, and `kfe2e down` with the flags that name this cluster removes what was made",
-        failure.message
+fn unfinished(mut failure: Failure) -> Failure {
+    failure.message.push_str(
+        "; the same command goes on from here, and `kfe2e down` with the flags that name this cluster removes what was made",
     );
-    Failure { message, ..failure }
+    failure
 }
 
 #[cfg(test)]
