@@ -16,6 +16,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     audit,
+    docker::{Docker, node_image_archive},
     program::{self, Ended},
 };
 
@@ -49,7 +50,22 @@ impl Cluster {
     pub async fn up(name: &str, arguments: &[&str]) -> Self {
         let mut all = vec!["up", "--cluster", "embedded", "--name", name, "--output", "json"];
         all.extend(arguments);
-        let ended = program::run(&all, UP_WITHIN).expect(0);
+        Self::made(name, &program::run(&all, UP_WITHIN).expect(0)).await
+    }
+
+    /// Makes a kind cluster in that Docker, of the newest version, with the images of everything that tests run.
+    pub async fn up_on_kind(name: &str, docker: &Docker) -> Self {
+        let image = docker.load(&node_image_archive());
+        let mut all: Vec<String> =
+            ["up", "--cluster", "kind", "--name", name, "--output", "json", "--kind-image", &image]
+                .map(Into::into)
+                .into();
+        all.extend(program::image_flags());
+        Self::made(name, &docker.kfe2e(&all, UP_WITHIN).expect(0)).await
+    }
+
+    /// The cluster that `up --output json` made.
+    async fn made(name: &str, ended: &Ended) -> Self {
         let lines: Vec<Value> =
             ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let kubeconfig = lines.iter().find_map(|line| line["kubeconfig"].as_str()).unwrap().to_owned();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     audit,
     cluster::{Cluster, eventually},
+    docker::Docker,
     program,
 };
 
@@ -20,6 +21,13 @@ pub async fn audited(name: &str) -> Cluster {
     let mut arguments = program::image_flags();
     arguments.extend(["--audit".to_owned(), audit::operator()]);
     let cluster = Cluster::up(name, &arguments.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    install(&cluster).await;
+    cluster
+}
+
+/// The same in a kind cluster.
+pub async fn on_kind(name: &str, docker: &Docker) -> Cluster {
+    let cluster = Cluster::up_on_kind(name, docker).await;
     install(&cluster).await;
     cluster
 }
