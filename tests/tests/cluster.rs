@@ -8,7 +8,7 @@ use crds::v1alpha1::{
 use e2e_tests::{
     audit,
     cluster::{Cluster, Shared, eventually},
-    installed::audited,
+    installed::installed,
     objects::{
         TARGET, conditions, e2etest, finished, gate, message, notebook, notebook_json, run_to_end, script,
         test_status,
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
 }
 
 async fn cluster(shared: Arc<Shared>) -> Arc<Cluster> {
-    shared.get(audited).await
+    shared.get(installed).await
 }
 
 async fn both_pass(shared: Arc<Shared>) {

@@ -1,6 +1,7 @@
 //! The samples do what their comments say: applied with kubectl, awaited as CI does.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -10,12 +11,13 @@ use std::{
 
 use crds::v1alpha1::{E2ETest, RunReason, TestReason, TestState};
 use e2e_tests::{
+    audit,
     cluster::{Cluster, Shared},
     docker::Docker,
     installed::{installed, on_kind},
     objects::conditions,
     program::{checkout, test_image},
-    trials::{run, runtime, trial},
+    trials::{is_whole, run, runtime, trial},
 };
 use kube::Api;
 use serde_json::Value;
@@ -26,7 +28,7 @@ const SAMPLE_IMAGE: &str = "ghcr.io/kubeflow/kubeflow/notebook-servers/jupyter-s
 fn main() -> ExitCode {
     let (runtime, shared) = (runtime(), Shared::new("e2e-samples"));
     let kind = Arc::new(OnKind { shared: Shared::new(OnKind::NAME), docker: OnceLock::new() });
-    let trials = vec![
+    let mut trials = vec![
         trial("each outcome is what its sample says", &runtime, &shared, |shared: Arc<Shared>| async move {
             outcomes(&*shared.get(installed).await).await;
         }),
@@ -57,6 +59,11 @@ fn main() -> ExitCode {
         )
         .with_ignored_flag(true),
     ];
+    // Last: it looks back on the others.
+    if is_whole() {
+        let name = "no sample makes the operator ask for what it may not";
+        trials.push(trial(name, &runtime, &shared, within_rights));
+    }
     run(trials, || {
         shared.remove();
         kind.remove();
@@ -183,4 +190,11 @@ async fn described(cluster: &Cluster) {
                 .unwrap();
         assert!(conditions["status"]["conditions"].as_array().unwrap().len() == 3, "{conditions}");
     }
+}
+
+async fn within_rights(shared: Arc<Shared>) {
+    let cluster = shared.get(installed).await;
+    let used = audit::used(&cluster.name);
+    assert!(used.requests > 0, "the log says nothing");
+    assert_eq!(used.missing_outside(&BTreeSet::new()), Vec::<&str>::new());
 }
