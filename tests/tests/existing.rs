@@ -179,16 +179,18 @@ async fn deployed(shared: Arc<Shared>) {
         cluster.kubectl(&["delete", &run, "--timeout=60s"]).expect(0);
     }
 
-    let folder = tempfile::tempdir().unwrap();
-    let text = script(folder.path(), "print('hello')");
-    let run = kfe2e(&arguments(&cluster, "none", &folder.path().join("out"), &["--script", &text]), LIMIT);
-    assert!(run.clone().expect(4).stdout.contains("that `kfe2e deploy` put there"), "{}", run.stdout);
-    down(&cluster).expect(0);
+    // While their kind is served: the garbage collector learns of new kinds within half a minute.
     let gone = || async {
         let jobs = cluster.kubectl(&["get", "jobs,pods", "-A", "-l", "e2e.kubeflow.org/run", "-o", "name"]);
         jobs.expect(0).stdout.is_empty().then_some(())
     };
     e2e_tests::cluster::eventually("the runs' Jobs to be gone", SHORT, gone).await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let text = script(folder.path(), "print('hello')");
+    let run = kfe2e(&arguments(&cluster, "none", &folder.path().join("out"), &["--script", &text]), LIMIT);
+    assert!(run.clone().expect(4).stdout.contains("that `kfe2e deploy` put there"), "{}", run.stdout);
+    down(&cluster).expect(0);
     assert_unchanged(&cluster, &before);
     for namespace in namespaces {
         cluster.kubectl(&["delete", "namespace", namespace, "--timeout=60s"]).expect(0);
