@@ -1,6 +1,7 @@
 //! The operator under faults: killed at every write, cut off, lied to, refused, doubled.
 
 use std::{
+    collections::BTreeSet,
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
@@ -212,9 +213,10 @@ async fn rights_revoked(shared: Arc<Shared>) {
 async fn within_rights(shared: Arc<Shared>) {
     let world = shared.get().await;
     let used = audit::used(&world.cluster.name);
-    println!("{} requests of the operator, {} without a right on purpose", used.requests, used.missing.len());
-    assert!(used.requests > 0 && !used.missing.is_empty(), "the log says nothing");
-    assert_eq!(used.missing_outside(&world.shut()), Vec::<&str>::new());
+    println!("{} requests of the operator, {} refused for a while", used.requests, used.passing);
+    // Rights were taken away, and an API server was started again.
+    assert!(used.passing > 0, "no refusal was written down");
+    assert_eq!(used.missing_outside(&BTreeSet::new()), Vec::<&str>::new());
 }
 
 async fn token_rotates(shared: Arc<Shared>) {

@@ -37,6 +37,7 @@ pub fn check() {
         entry("create", "selfsubjectreviews", 201, everybodys),
         entry("get", "shut/jobs", 403, ""),
         entry("get", "other/jobs", 403, ""),
+        entry("get", "mine/jobs", 403, ""),
         // Allowed by RBAC, and refused by admission: that the operator was made to need what it may not is no less wrong.
         entry("create", "mine/jobs", 403, target),
     ];
@@ -50,6 +51,7 @@ pub fn check() {
         "create events in namespace default",
     ];
     assert_eq!(shown, wanted);
+    assert_eq!(used.passing, 1, "refused once, and allowed once");
     let shut = ["shut".to_owned()].into();
     assert_eq!(used.missing_outside(&shut), ["get other/jobs (403)", "create mine/jobs (403)"]);
     let rule = PolicyRule {

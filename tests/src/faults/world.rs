@@ -2,7 +2,7 @@
 //! operator's roles, a node's stand-in, and a record of everything that happens.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -59,8 +59,6 @@ pub struct World {
     /// Runs without faults, by outcome.
     clean: watch::Sender<BTreeMap<String, Arc<Finding>>>,
     cases: AtomicUsize,
-    /// Namespaces in which rights were missing on purpose.
-    shut: watch::Sender<BTreeSet<String>>,
 }
 
 impl World {
@@ -95,7 +93,6 @@ impl World {
             score,
             clean: watch::Sender::default(),
             cases: AtomicUsize::new(0),
-            shut: watch::Sender::default(),
             cluster,
         };
         world.open_gate().await;
@@ -150,15 +147,9 @@ impl World {
 
     /// Takes the operator's rights in a namespace away.
     pub async fn shut_out(&self, name: &str) {
-        self.shut.send_modify(|all| all.extend([name.to_owned()]));
         let bindings: Api<RoleBinding> = Api::namespaced(self.cluster.client.clone(), name);
         bindings.delete(TARGET_ROLE_BINDING, &DeleteParams::default()).await.unwrap();
         self.await_access(name, false).await;
-    }
-
-    /// The namespaces out of which it was shut.
-    pub fn shut(&self) -> BTreeSet<String> {
-        self.shut.borrow().clone()
     }
 
     /// Makes the namespace at which the gates look, with a Deployment that becomes ready.
