@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crds::v1alpha1::PositiveDuration;
 
-use self::which_cluster::made_kinds;
 pub use self::which_cluster::{ClusterArgs, NewClusterArgs};
+use self::which_cluster::{made_kinds, only_existing};
 use crate::{
-    cluster::{ClusterKind, ClusterSettings, ExistingArgs},
+    cluster::{ClusterKind, ClusterSettings, EmbeddedArgs, ExistingArgs},
     manifests,
     progress::Output,
 };
@@ -35,6 +35,11 @@ const UP_EXAMPLES: &str = "\
 Examples:
   settings=$(kfe2e up --cluster kind --nodes 3) && eval \"$settings\"    # sets KUBECONFIG
   sudo kfe2e up --cluster embedded --nodes 0 --name api                # an API server alone";
+
+const DEPLOY_EXAMPLES: &str = "\
+Examples:
+  kfe2e deploy --kubeconfig ~/.kube/config --context staging --target team-a --target team-b
+  kfe2e down --cluster existing --kubeconfig ~/.kube/config --context staging    # removes it again";
 
 const DOWN_EXAMPLES: &str = "\
 Examples:
@@ -93,6 +98,9 @@ pub enum Command {
     /// Make a cluster, or find it running, and print its kubeconfig.
     #[command(after_help = UP_EXAMPLES, mut_arg("cluster", |kind| kind.value_parser(made_kinds())))]
     Up(UpArgs),
+    /// Install the operator in a cluster that you have, and let it run tests in your namespaces.
+    #[command(after_help = DEPLOY_EXAMPLES)]
+    Deploy(DeployArgs),
     /// Remove a cluster and everything that it left. Nothing to remove is a success.
     #[command(after_help = DOWN_EXAMPLES, mut_arg("cluster", |kind| kind.help(DOWN_CLUSTER)))]
     Down(DownArgs),
@@ -194,6 +202,56 @@ pub struct UpArgs {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: NewClusterArgs,
+    /// Flags of one kind.
+    #[command(flatten)]
+    pub for_embedded: EmbeddedArgs,
+}
+
+impl UpArgs {
+    /// Settings of a cluster of this kind.
+    pub fn settings(&self, kind: ClusterKind) -> ClusterSettings {
+        ClusterSettings { for_embedded: self.for_embedded.clone(), ..self.cluster.settings(kind) }
+    }
+}
+
+/// `kfe2e deploy`.
+#[derive(Args, Clone, Debug)]
+pub struct DeployArgs {
+    /// Namespace that lets the operator run tests in it; may be repeated, also in a later call.
+    #[arg(long, value_name = "NAMESPACE", required = true, value_parser = namespace)]
+    pub target: Vec<String>,
+    /// Image of the operator, such as one in a registry of your own.
+    #[arg(long, value_name = "IMAGE", default_value_t = manifests::released_image())]
+    pub operator_image: String,
+    /// How the command shows itself.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+    /// Kind of cluster; also one that `kfe2e up` made is named by its kubeconfig.
+    #[arg(long, value_parser = only_existing(), default_value_t = ClusterKind::Existing)]
+    pub cluster: ClusterKind,
+    /// Which cluster.
+    #[command(flatten)]
+    pub for_existing: ExistingArgs,
+}
+
+impl DeployArgs {
+    /// Settings of the cluster.
+    pub fn settings(&self) -> ClusterSettings {
+        let cluster =
+            ClusterArgs { cluster: Some(self.cluster), name: ClusterSettings::DEFAULT_NAME.to_owned() };
+        ClusterSettings { for_existing: self.for_existing.clone(), ..cluster.settings(self.cluster) }
+    }
+}
+
+/// The name of a namespace.
+fn namespace(name: &str) -> Result<String, String> {
+    let outer = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
+    let is_label = name.len() <= 63
+        && name.starts_with(outer)
+        && name.ends_with(outer)
+        && name.chars().all(|character| outer(character) || character == '-');
+    let refused = || "a namespace has 1 to 63 small letters, digits and `-`, a letter or digit at both ends";
+    is_label.then(|| name.to_owned()).ok_or_else(|| refused().to_owned())
 }
 
 /// `kfe2e down`.
@@ -253,8 +311,8 @@ mod tests {
 
     use super::*;
 
-    const COMMANDS: [&str; 8] =
-        ["run", "up", "down", "assets", "inventory", "image load", "image write", "image list"];
+    const COMMANDS: [&str; 9] =
+        ["run", "up", "deploy", "down", "assets", "inventory", "image load", "image write", "image list"];
 
     /// The help of a command, as `kfe2e … --help` prints it.
     fn help(words: &str) -> String {
@@ -287,6 +345,27 @@ mod tests {
     }
 
     #[test]
+    fn the_operator_is_deployed_into_named_namespaces_of_a_named_cluster() {
+        let parsed = |line: &str| match CommandLine::try_parse_from(line.split(' ')) {
+            Ok(CommandLine { command: Command::Deploy(args), .. }) => Ok(args),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        };
+        let cluster = "--kubeconfig a --context b";
+        let two = parsed(&format!("kfe2e deploy {cluster} --target one --target two")).unwrap();
+        assert_eq!(two.target, ["one", "two"]);
+        assert_eq!(two.settings().kind, ClusterKind::Existing);
+        assert_eq!(two.settings().for_existing.context.as_deref(), Some("b"));
+        assert!(parsed(&format!("kfe2e deploy {cluster}")).unwrap_err().contains("--target <NAMESPACE>"));
+        for wrong in ["Team", "a-", "a.b", "a/b", &"a".repeat(64)] {
+            let refused = parsed(&format!("kfe2e deploy {cluster} --target {wrong}")).unwrap_err();
+            assert!(refused.contains("a namespace has 1 to 63"), "{wrong}: {refused}");
+        }
+        let refused = parsed(&format!("kfe2e deploy --cluster kind {cluster} --target one")).unwrap_err();
+        assert!(refused.contains("[possible values: existing]"), "{refused}");
+    }
+
+    #[test]
     fn commands_on_a_cluster_that_is_there_have_no_flags_for_making_one() {
         let (down, load) = (help("kfe2e down"), help("kfe2e image load"));
         for flag in ["--kubernetes-version", "--nodes", "--images", "--kind-config", "--reuse", "--addons"] {
@@ -297,12 +376,15 @@ mod tests {
 
     #[test]
     fn a_cluster_that_is_somebodys_is_no_choice_where_it_is_of_no_use() {
-        for (command, is_of_use) in [("run", true), ("down", true), ("up", false), ("image load", false)] {
+        for (command, is_of_use) in
+            [("run", true), ("deploy", true), ("down", true), ("up", false), ("image load", false)]
+        {
             let help = help(&format!("kfe2e {command}"));
             for text in ["--kubeconfig", "--context", "existing"] {
                 assert_eq!(help.contains(text), is_of_use, "{command}, {text}: {help}");
             }
-            for kind in ["kind", "microk8s", "embedded"] {
+            let is_for_made = command != "deploy";
+            for kind in ["kind", "microk8s", "embedded"].into_iter().filter(|_| is_for_made) {
                 let line = format!("kfe2e {command} --cluster {kind} --help");
                 let ended = CommandLine::try_parse_from(line.split(' ')).unwrap_err();
                 assert_eq!(ended.kind(), clap::error::ErrorKind::DisplayHelp, "{line}: {ended}");

@@ -36,6 +36,7 @@ fn run(command_line: CommandLine) -> Result<ExitCode, Failure> {
     match command_line.command {
         Command::Run(args) => runtime()?.block_on(Box::pin(run::run(&args))),
         Command::Up(args) => runtime()?.block_on(command::up::up(&args)),
+        Command::Deploy(args) => runtime()?.block_on(command::deploy::deploy(&args)),
         Command::Down(args) => command::down::down(&args),
         Command::Assets { kubernetes_version } => command::assets::assets(kubernetes_version.as_deref()),
         Command::Inventory { from, name } => runtime()?.block_on(command::inventory::inventory(&from, &name)),

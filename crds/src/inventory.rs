@@ -13,6 +13,9 @@ pub const KEY: &str = "inventory.json";
 /// Name of the ConfigMap. There is one in a cluster at most: who has made it has claimed the cluster.
 pub const NAME: &str = "kubeflow-e2e";
 
+/// How the names of those invocations begin that deploy the operator for good: further ones go on with what they made.
+const DEPLOYS: &str = "deploy-";
+
 /// The objects that one invocation made, or found, in the order in which they went in.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -82,6 +85,16 @@ impl Inventory {
         read(text, "inventory", SCHEMA_VERSION).map_err(|error| error.to_string())
     }
 
+    /// The name of an invocation that deploys the operator for good, with an `id` of its own.
+    pub fn deployment(id: impl std::fmt::Display) -> String {
+        format!("{DEPLOYS}{id}")
+    }
+
+    /// Whether it was made by such an invocation, and still stands.
+    pub fn is_deployment(&self) -> bool {
+        self.state == State::Claimed && self.invocation.starts_with(DEPLOYS)
+    }
+
     /// Whether an object was made, by what is recorded, and was not left to somebody who needs it.
     pub fn made(&self, object: &InventoryObject) -> bool {
         self.objects.iter().any(|known| known.made && known.needed_by.is_none() && known.is_same(object))
@@ -148,6 +161,14 @@ mod tests {
         let older = r#"{"schemaVersion": 1, "invocation": "i", "objects": []}"#;
         assert!(Inventory::parse(older).unwrap_err().contains("schema version 1"));
         assert!(Inventory::parse("{").unwrap_err().starts_with("no inventory"));
+    }
+
+    #[test]
+    fn an_operator_that_is_to_stay_is_told_from_a_run_and_from_one_that_goes() {
+        let deployment = Inventory::new(&Inventory::deployment(7));
+        assert!(deployment.is_deployment());
+        assert!(!Inventory { state: State::Removing, ..deployment }.is_deployment());
+        assert!(!Inventory::new("7").is_deployment());
     }
 
     #[test]

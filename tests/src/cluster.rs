@@ -14,7 +14,11 @@ use kube::{
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use crate::program::{self, Ended};
+use crate::{
+    audit,
+    docker::{Docker, node_image_archive},
+    program::{self, Ended},
+};
 
 /// How long `up` may take with warm caches, on a busy machine.
 const UP_WITHIN: Duration = Duration::from_secs(300);
@@ -46,7 +50,22 @@ impl Cluster {
     pub async fn up(name: &str, arguments: &[&str]) -> Self {
         let mut all = vec!["up", "--cluster", "embedded", "--name", name, "--output", "json"];
         all.extend(arguments);
-        let ended = program::run(&all, UP_WITHIN).expect(0);
+        Self::made(name, &program::run(&all, UP_WITHIN).expect(0)).await
+    }
+
+    /// Makes a kind cluster in that Docker, of the newest version, with the images of everything that tests run.
+    pub async fn up_on_kind(name: &str, docker: &Docker) -> Self {
+        let image = docker.load(&node_image_archive());
+        let mut all: Vec<String> =
+            ["up", "--cluster", "kind", "--name", name, "--output", "json", "--kind-image", &image]
+                .map(Into::into)
+                .into();
+        all.extend(program::image_flags());
+        Self::made(name, &docker.kfe2e(&all, UP_WITHIN).expect(0)).await
+    }
+
+    /// The cluster that `up --output json` made.
+    async fn made(name: &str, ended: &Ended) -> Self {
         let lines: Vec<Value> =
             ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let kubeconfig = lines.iter().find_map(|line| line["kubeconfig"].as_str()).unwrap().to_owned();
@@ -59,11 +78,13 @@ impl Cluster {
         }
     }
 
-    /// Makes a control plane with a controller-manager and no node: Jobs get pods, and nobody runs them.
+    /// Makes a control plane with a controller-manager and no node: Jobs get pods, and nobody runs them. What the operator
+    /// asks for is written down.
     pub async fn control_plane(name: &str) -> Self {
         let config = ClusterConfig {
             controller_manager: true,
             existing: Existing::Refuse,
+            audited: vec![audit::operator()],
             ..ClusterConfig::control_plane(name)
         };
         let made = tokio::task::spawn_blocking(move || bootstrap_embedded::up(&config, &mut |_| {}));

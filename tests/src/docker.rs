@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, env, process::Command, time::Duration};
 
-use crate::program::{checkout, start_command};
+use crate::program::{Ended, checkout, kfe2e, start_command};
 
 /// How long Docker may take to start, or to end.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -60,6 +60,13 @@ impl Docker {
         let mut command = Command::new("docker");
         command.args(arguments).envs(self.variables());
         start_command(&mut command, format!("docker {}", arguments.join(" "))).wait(limit).expect(0).stdout
+    }
+
+    /// `kfe2e` with these arguments, in the reach of this Docker.
+    pub fn kfe2e(&self, arguments: &[String], limit: Duration) -> Ended {
+        let mut command = Command::new(kfe2e());
+        command.args(arguments).envs(self.variables());
+        start_command(&mut command, format!("kfe2e {}", arguments.join(" "))).wait(limit)
     }
 
     /// What a program needs in its environment to reach it.

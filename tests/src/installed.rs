@@ -2,11 +2,25 @@
 
 use std::time::Duration;
 
-use crate::cluster::{Cluster, eventually};
+use crate::{
+    audit,
+    cluster::{Cluster, eventually},
+    docker::Docker,
+    program,
+};
 
-/// A cluster with the small Kubeflow and the operator.
+/// An embedded cluster with both, whose API server writes down what the operator asks for.
 pub async fn installed(name: &str) -> Cluster {
-    let cluster = Cluster::up_with_images(name).await;
+    let mut arguments = program::image_flags();
+    arguments.extend(["--audit".to_owned(), audit::operator()]);
+    let cluster = Cluster::up(name, &arguments.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    install(&cluster).await;
+    cluster
+}
+
+/// A kind cluster with both.
+pub async fn on_kind(name: &str, docker: &Docker) -> Cluster {
+    let cluster = Cluster::up_on_kind(name, docker).await;
     install(&cluster).await;
     cluster
 }

@@ -3,6 +3,7 @@
 //! Each test binary has a `main` of its own, because a cluster that several tests share must be made before the first and
 //! removed after the last one, whatever happens between. No test reads the ambient kubeconfig.
 
+pub mod audit;
 pub mod cluster;
 pub mod docker;
 pub mod faults;

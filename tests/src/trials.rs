@@ -42,6 +42,12 @@ pub fn plain(name: impl Into<String>, test: impl FnOnce() + Send + 'static) -> T
     })
 }
 
+/// Whether the command line selects no trials by their names: what looks back on all of them has to have seen them all.
+pub fn is_whole() -> bool {
+    let arguments = Arguments::from_args();
+    arguments.filter.is_none() && arguments.skip.is_empty()
+}
+
 /// Runs the trials that the command line selects, then `after`, whatever they came to.
 pub fn run(trials: Vec<Trial>, after: impl FnOnce()) -> ExitCode {
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);

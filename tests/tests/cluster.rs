@@ -1,18 +1,21 @@
 //! The operator in a real cluster, installed as its users do: `kubectl apply -k`, `kubectl wait`, `kubectl get`.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, process::ExitCode, sync::Arc, time::Duration};
 
-use crds::v1alpha1::{ConditionType, E2ETest, TestReason, TestState};
+use crds::v1alpha1::{
+    ConditionType, E2ETest, Gate, PositiveDuration, TestReason, TestState, ZeroableDuration,
+};
 use e2e_tests::{
+    audit,
     cluster::{Cluster, Shared, eventually},
     installed::installed,
     objects::{
         TARGET, conditions, e2etest, finished, gate, message, notebook, notebook_json, run_to_end, script,
         test_status,
     },
-    trials::{run, runtime, trial},
+    trials::{is_whole, plain, run, runtime, trial},
 };
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod, rbac::v1::ClusterRole};
 use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, ListParams, PostParams},
@@ -22,14 +25,18 @@ use serde_json::json;
 #[path = "cluster/course.rs"]
 mod course;
 
+/// A namespace that does not let the operator in.
+const SHUT: &str = "shut";
+
 fn main() -> ExitCode {
     let (runtime, shared) = (runtime(), Shared::new("e2e-cluster"));
-    let trials = vec![
+    let mut trials = vec![
         trial("a script and a notebook pass", &runtime, &shared, both_pass),
         trial("a failing script and a raising cell are told apart", &runtime, &shared, both_fail),
         trial("a run can be followed with kubectl", &runtime, &shared, kubectl_follows),
         trial("the gate opens when two deployments are ready", &runtime, &shared, gate_opens),
         trial("the gate names what keeps it closed", &runtime, &shared, gate_stays_closed),
+        trial("the gate opens when an inventory is ready", &runtime, &shared, inventory_opens),
         trial(
             "a test cannot start in a namespace that does not let the operator in",
             &runtime,
@@ -48,6 +55,7 @@ fn main() -> ExitCode {
         trial("a test that runs too long is ended", &runtime, &shared, times_out),
         trial("a job that someone deletes is not made again", &runtime, &shared, job_vanishes),
         trial("a pod that someone deletes is tried again", &runtime, &shared, course::pod_deleted),
+        trial("a pod that no node has is taken back", &runtime, &shared, course::no_node),
         trial("a pass after a failed attempt is flaky", &runtime, &shared, course::flaky),
         trial("a run that fails fast starts no further test", &runtime, &shared, course::fail_fast),
         trial("a cancelled run ends what runs", &runtime, &shared, course::cancelled),
@@ -58,7 +66,17 @@ fn main() -> ExitCode {
         trial("deleting a run removes what it made", &runtime, &shared, deletion_cascades),
         trial("who may not create pods may not have them created", &runtime, &shared, confused_deputy),
         trial("a run leaves a cluster of its name alone", &runtime, &shared, name_is_taken),
+        plain("a right that is missing, or that nobody used, is noticed", audit::planted::check),
     ];
+    // Last: it looks back on all of them.
+    if is_whole() {
+        trials.push(trial(
+            "the operator has the rights that it used, and no others",
+            &runtime,
+            &shared,
+            rights_are_used,
+        ));
+    }
     run(trials, || shared.remove())
 }
 
@@ -168,17 +186,42 @@ async fn gate_stays_closed(shared: Arc<Shared>) {
     assert_eq!(conditions(&ended)[0], "False TimedOut", "a namespace without workloads is never ready");
 }
 
+/// The small Kubeflow, by the inventory that a person makes of it.
+async fn inventory_opens(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let limit = Duration::from_secs(60);
+    let printed = e2e_tests::program::run(&["inventory", "tests/kubeflow-mini"], limit).expect(0);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), printed.stdout).unwrap();
+    cluster.kubectl(&["apply", "--server-side", "-f", file.path().to_str().unwrap()]).expect(0);
+    // Kubernetes' own controller adds the rules to the role that is bound.
+    let roles: Api<ClusterRole> = Api::all(cluster.client.clone());
+    let added = || async {
+        roles.get("kubeflow-e2e-inventory").await.unwrap().rules.filter(|rules| !rules.is_empty())
+    };
+    eventually("the inventory's kinds to be readable", limit, added).await;
+    let mut run = e2etest("inventory-opens", vec![script("after", "pass")]);
+    run.spec.kubeflow = Some(Gate {
+        timeout: Some(PositiveDuration("2m".into())),
+        stable_for: ZeroableDuration("0s".into()),
+        ..Gate::over_inventory(crds::gate_inventory::KUBEFLOW)
+    });
+    let ended = run_to_end(&cluster, &run).await;
+    assert_eq!(conditions(&ended), ["True Ready", "True TestsPassed", "True TestsPassed"]);
+}
+
 async fn unbound_namespace(shared: Arc<Shared>) {
     let cluster = cluster(shared).await;
+    cluster.kubectl(&["create", "namespace", SHUT]).expect(0);
     let mut test = script("never", "pass");
-    test.start_timeout = Some(crds::v1alpha1::PositiveDuration("5s".into()));
+    test.start_timeout = Some(PositiveDuration("5s".into()));
     let mut run = e2etest("unbound", vec![test]);
-    run.spec.target_namespace = "default".into();
+    run.spec.target_namespace = SHUT.into();
     run.spec.service_account_name = "default".into();
     let ended = run_to_end(&cluster, &run).await;
     assert_eq!(conditions(&ended)[2], "False InfrastructureError");
     let text = test_status(&ended, "never").message.unwrap();
-    assert!(text.contains("default") && text.contains("forbidden"), "{text}");
+    assert!(text.contains(SHUT) && text.contains("forbidden"), "{text}");
 }
 
 async fn image_lacks(shared: Arc<Shared>) {
@@ -200,7 +243,7 @@ async fn image_missing(shared: Arc<Shared>) {
     let cluster = cluster(shared).await;
     let mut test = script("image", "pass");
     test.image = "localhost/does-not-exist:1".into();
-    test.start_timeout = Some(crds::v1alpha1::PositiveDuration("20s".into()));
+    test.start_timeout = Some(PositiveDuration("20s".into()));
     let ended = run_to_end(&cluster, &e2etest("image-missing", vec![test])).await;
     assert_eq!(conditions(&ended)[2], "False InfrastructureError");
     let status = test_status(&ended, "image");
@@ -256,7 +299,7 @@ async fn not_injected(shared: Arc<Shared>) {
 async fn times_out(shared: Arc<Shared>) {
     let cluster = cluster(shared).await;
     let mut test = notebook("slow", &["x = 1", "import time\ntime.sleep(600)"]);
-    test.timeout = Some(crds::v1alpha1::PositiveDuration("10s".into()));
+    test.timeout = Some(PositiveDuration("10s".into()));
     let ended = run_to_end(&cluster, &e2etest("times-out", vec![test])).await;
     assert_eq!(conditions(&ended)[2], "False TestsFailed");
     let status = test_status(&ended, "slow");
@@ -363,4 +406,23 @@ async fn name_is_taken(shared: Arc<Shared>) {
     );
     assert!(!out.exists(), "the output folder was made");
     cluster.kubectl(&["get", "--raw", "/readyz"]).expect(0);
+}
+
+async fn rights_are_used(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let (used, granted) = (audit::used(&cluster.name), audit::granted(&cluster.client).await);
+    let unused = used.unused(&granted);
+    let on_purpose: BTreeSet<String> = [SHUT.to_owned()].into();
+    let missing = used.missing_outside(&on_purpose);
+    println!(
+        "the operator's rights: {} granted, {} unused, {} requests refused of {} ({} more in namespace {SHUT})",
+        granted.len(),
+        unused.len(),
+        missing.len(),
+        used.requests,
+        used.missing.len() - missing.len()
+    );
+    assert!(used.missing.len() > missing.len(), "no refusal was written down");
+    assert_eq!(used.passing, 0, "requests were refused that were allowed at another time");
+    assert_eq!((unused, missing), (Vec::new(), Vec::new()));
 }

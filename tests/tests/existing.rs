@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     // Those that take minutes are ignored; the daily sample is what is not.
     let trials = vec![
         trial("a run leaves the cluster as it was", &runtime, &shared, left_as_it_was),
+        trial("an operator that is deployed stays until down removes it", &runtime, &shared, deployed),
         trial("a killed run is removed by down", &runtime, &shared, killed).with_ignored_flag(true),
         trial("a foreign kubeflow is tested and never overwritten", &runtime, &shared, foreign_kubeflow)
             .with_ignored_flag(true),
@@ -142,6 +143,60 @@ fn start_and_reach(cluster: &Cluster, folder: &Path, line: &str) -> Running {
     running
 }
 
+/// `kfe2e deploy` into these namespaces.
+fn deploy(cluster: &Cluster, targets: &[&str]) -> Ended {
+    let mut all = vec!["deploy".to_owned()];
+    all.extend(named(cluster));
+    all.extend(targets.iter().flat_map(|target| ["--target".to_owned(), (*target).to_owned()]));
+    kfe2e(&all, LIMIT)
+}
+
+async fn deployed(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let namespaces = ["team-a", "team-b"];
+    for namespace in namespaces {
+        cluster.kubectl(&["create", "namespace", namespace]).expect(0);
+    }
+    let before = everything(&cluster);
+    let refused = deploy(&cluster, &["team-a", "team-c"]).expect(2);
+    assert!(refused.stderr.contains("--target team-c: there is no such namespace"), "{}", refused.stderr);
+    assert_unchanged(&cluster, &before);
+
+    deploy(&cluster, &["team-a"]).expect(0);
+    let with_one = everything(&cluster);
+    // The same once more changes nothing; a further namespace is added to what is there.
+    deploy(&cluster, &["team-a"]).expect(0);
+    assert_unchanged(&cluster, &with_one);
+    let said = deploy(&cluster, &["team-b"]).expect(0).stderr;
+    assert!(said.contains("may run tests in team-b"), "{said}");
+    for namespace in namespaces {
+        let run = json!({"apiVersion": "e2e.kubeflow.org/v1alpha1", "kind": "E2ETest", "metadata": {"name": namespace}, "spec": {
+            "targetNamespace": namespace, "serviceAccountName": "default",
+            "tests": [{"name": "hello", "image": test_image(), "script": {"source": {"inline": "print('hello')"}}}]}});
+        cluster.apply(&run);
+        let run = format!("e2etest/{namespace}");
+        cluster.kubectl(&["wait", "--for=condition=Succeeded", &run, "--timeout=120s"]).expect(0);
+        cluster.kubectl(&["delete", &run, "--timeout=60s"]).expect(0);
+    }
+
+    // While their kind is served: the garbage collector learns of new kinds within half a minute.
+    let gone = || async {
+        let jobs = cluster.kubectl(&["get", "jobs,pods", "-A", "-l", "e2e.kubeflow.org/run", "-o", "name"]);
+        jobs.expect(0).stdout.is_empty().then_some(())
+    };
+    e2e_tests::cluster::eventually("the runs' Jobs to be gone", SHORT, gone).await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let text = script(folder.path(), "print('hello')");
+    let run = kfe2e(&arguments(&cluster, "none", &folder.path().join("out"), &["--script", &text]), LIMIT);
+    assert!(run.clone().expect(4).stdout.contains("that `kfe2e deploy` put there"), "{}", run.stdout);
+    down(&cluster).expect(0);
+    assert_unchanged(&cluster, &before);
+    for namespace in namespaces {
+        cluster.kubectl(&["delete", "namespace", namespace, "--timeout=60s"]).expect(0);
+    }
+}
+
 async fn killed(shared: Arc<Shared>) {
     let cluster = cluster(shared).await;
     let before = everything(&cluster);
@@ -192,6 +247,8 @@ async fn foreign_operator(shared: Arc<Shared>) {
     cluster.kubectl(&label).expect(0);
     let refused = kfe2e(&arguments(&cluster, "none", &folder.path().join("refused"), &more), SHORT).expect(2);
     assert!(refused.stdout.contains("of version 9.9.9"), "{}", refused.stdout);
+    let refused = deploy(&cluster, &["default"]).expect(2);
+    assert!(refused.stderr.contains("of version 9.9.9"), "{}", refused.stderr);
     cluster.kubectl(&["get", "crd", "e2etests.e2e.kubeflow.org"]).expect(0);
     cluster.kubectl(&["delete", "--timeout=120s", "-k", "manifests/default"]).expect(0);
 }

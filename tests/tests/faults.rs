@@ -1,12 +1,14 @@
 //! The operator under faults: killed at every write, cut off, lied to, refused, doubled.
 
 use std::{
+    collections::BTreeSet,
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use e2e_tests::{
+    audit,
     faults::{
         case::{Case, Plan},
         control_plane::Part,
@@ -16,14 +18,14 @@ use e2e_tests::{
         world::{Shared, token},
     },
     proxy::{Fault, Refusal, Rule},
-    trials::{plain, run, runtime, trial},
+    trials::{is_whole, plain, run, runtime, trial},
 };
 use futures::{FutureExt as _, future::join_all};
 
 fn main() -> ExitCode {
     let (runtime, shared) = (runtime(), Shared::new("e2e-faults"));
     let slow = true;
-    let trials = vec![
+    let mut trials = vec![
         plain("a breach of each invariant is noticed", planted::check),
         trial("a run without faults is the same every time", &runtime, &shared, same_every_time),
         trial("an operator that is killed at some of its writes", &runtime, &shared, some_kills),
@@ -45,6 +47,15 @@ fn main() -> ExitCode {
         trial("a token that is replaced, and refused from then on", &runtime, &shared, token_rotates)
             .with_ignored_flag(slow),
     ];
+    // Last: it looks back on all of them.
+    if is_whole() {
+        trials.push(trial(
+            "no fault makes the operator ask for what it may not",
+            &runtime,
+            &shared,
+            within_rights,
+        ));
+    }
     run(trials, || {
         println!("{}", shared.score());
         shared.remove();
@@ -197,6 +208,15 @@ async fn rights_revoked(shared: Arc<Shared>) {
     };
     let found = case.run(revoked).await;
     assert!(found.violations.is_empty(), "{}", found.violations.join("\n"));
+}
+
+async fn within_rights(shared: Arc<Shared>) {
+    let world = shared.get().await;
+    let used = audit::used(&world.cluster.name);
+    println!("{} requests of the operator, {} refused for a while", used.requests, used.passing);
+    // Rights were taken away, and an API server was started again.
+    assert!(used.passing > 0, "no refusal was written down");
+    assert_eq!(used.missing_outside(&BTreeSet::new()), Vec::<&str>::new());
 }
 
 async fn token_rotates(shared: Arc<Shared>) {

@@ -1,19 +1,23 @@
 //! The samples do what their comments say: applied with kubectl, awaited as CI does.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use crds::v1alpha1::{E2ETest, RunReason, TestReason, TestState};
 use e2e_tests::{
+    audit,
     cluster::{Cluster, Shared},
-    installed::installed,
+    docker::Docker,
+    installed::{installed, on_kind},
     objects::conditions,
     program::{checkout, test_image},
-    trials::{run, runtime, trial},
+    trials::{is_whole, run, runtime, trial},
 };
 use kube::Api;
 use serde_json::Value;
@@ -23,11 +27,69 @@ const SAMPLE_IMAGE: &str = "ghcr.io/kubeflow/kubeflow/notebook-servers/jupyter-s
 
 fn main() -> ExitCode {
     let (runtime, shared) = (runtime(), Shared::new("e2e-samples"));
-    let trials = vec![
-        trial("each outcome is what its sample says", &runtime, &shared, outcomes),
-        trial("describe of a failed run says what failed", &runtime, &shared, described),
+    let kind = Arc::new(OnKind { shared: Shared::new(OnKind::NAME), docker: OnceLock::new() });
+    let mut trials = vec![
+        trial("each outcome is what its sample says", &runtime, &shared, |shared: Arc<Shared>| async move {
+            outcomes(&*shared.get(installed).await).await;
+        }),
+        trial(
+            "describe of a failed run says what failed",
+            &runtime,
+            &shared,
+            |shared: Arc<Shared>| async move {
+                described(&*shared.get(installed).await).await;
+            },
+        ),
+        trial(
+            "each outcome is what its sample says, on kind",
+            &runtime,
+            &kind,
+            |kind: Arc<OnKind>| async move {
+                outcomes(&*kind.get().await).await;
+            },
+        )
+        .with_ignored_flag(true),
+        trial(
+            "describe of a failed run says what failed, on kind",
+            &runtime,
+            &kind,
+            |kind: Arc<OnKind>| async move {
+                described(&*kind.get().await).await;
+            },
+        )
+        .with_ignored_flag(true),
     ];
-    run(trials, || shared.remove())
+    // Last: it looks back on the others.
+    if is_whole() {
+        let name = "no sample makes the operator ask for what it may not";
+        trials.push(trial(name, &runtime, &shared, within_rights));
+    }
+    run(trials, || {
+        shared.remove();
+        kind.remove();
+    })
+}
+
+/// The same cluster on kind, with the Docker that it lives in.
+struct OnKind {
+    shared: Arc<Shared>,
+    docker: OnceLock<Docker>,
+}
+
+impl OnKind {
+    const NAME: &str = "e2e-samples-kind";
+
+    async fn get(&self) -> Arc<Cluster> {
+        let docker = self.docker.get_or_init(Docker::start);
+        self.shared.get(|name| on_kind(name, docker)).await
+    }
+
+    fn remove(&self) {
+        if let Some(docker) = self.docker.get() {
+            let down = ["down", "--cluster", "kind", "--name", Self::NAME].map(Into::into);
+            docker.kfe2e(&down, Duration::from_secs(120)).expect(0);
+        }
+    }
 }
 
 /// A sample: where it is, and what its comment says.
@@ -81,15 +143,14 @@ async fn ended(cluster: &Cluster, name: &str) -> E2ETest {
     Api::<E2ETest>::all(cluster.client.clone()).get(name).await.unwrap()
 }
 
-async fn outcomes(shared: Arc<Shared>) {
-    let cluster = shared.get(installed).await;
+async fn outcomes(cluster: &Cluster) {
     let samples = samples();
     assert!(samples.len() >= 15, "{}", samples.len());
     for sample in &samples {
-        apply(&cluster, &sample.path);
+        apply(cluster, &sample.path);
     }
     for sample in &samples {
-        let ended = ended(&cluster, sample.name()).await;
+        let ended = ended(cluster, sample.name()).await;
         let status = ended.status.clone().unwrap();
         let truth = if sample.verdict == RunReason::TestsPassed { "True" } else { "False" };
         let [_, finished, succeeded] = conditions(&ended);
@@ -109,8 +170,7 @@ async fn outcomes(shared: Arc<Shared>) {
     }
 }
 
-async fn described(shared: Arc<Shared>) {
-    let cluster = shared.get(installed).await;
+async fn described(cluster: &Cluster) {
     for (name, words) in [
         ("cell-failed", vec!["cell 2", "ZeroDivisionError"]),
         ("exit-code", vec!["exit code 1", "the model is not what it was"]),
@@ -119,8 +179,8 @@ async fn described(shared: Arc<Shared>) {
         ("no-receipt", vec!["E2E_RECEIPT"]),
         ("invalid-spec", vec!["no-such-test"]),
     ] {
-        apply(&cluster, &checkout().join(format!("manifests/samples/outcomes/{name}.yaml")));
-        ended(&cluster, name).await;
+        apply(cluster, &checkout().join(format!("manifests/samples/outcomes/{name}.yaml")));
+        ended(cluster, name).await;
         let text = cluster.kubectl(&["describe", "e2etest", name]).expect(0).stdout;
         for word in words {
             assert!(text.contains(word), "describe of {name} does not say {word}:\n{text}");
@@ -130,4 +190,11 @@ async fn described(shared: Arc<Shared>) {
                 .unwrap();
         assert!(conditions["status"]["conditions"].as_array().unwrap().len() == 3, "{conditions}");
     }
+}
+
+async fn within_rights(shared: Arc<Shared>) {
+    let cluster = shared.get(installed).await;
+    let used = audit::used(&cluster.name);
+    assert!(used.requests > 0, "the log says nothing");
+    assert_eq!(used.missing_outside(&BTreeSet::new()), Vec::<&str>::new());
 }

@@ -77,6 +77,9 @@ pub struct ClusterConfig {
     pub roots: Roots,
     /// Where the binaries come from.
     pub assets: AssetSource,
+    /// Users whose requests the API server writes into [`audit_log`](crate::audit_log): who asked for what, and by which
+    /// right. Empty for no log.
+    pub audited: Vec<String>,
     /// OCI layout folders whose images are loaded.
     pub images: Vec<PathBuf>,
     /// How long making the cluster may take, without fetching or building the binaries.
@@ -100,6 +103,7 @@ impl ClusterConfig {
             existing: Existing::default(),
             roots: Roots::default(),
             assets: AssetSource::from_env(),
+            audited: Vec::new(),
             images: Vec::new(),
             timeout: Duration::from_mins(5),
             resolv_conf: PathBuf::from("/etc/resolv.conf"),
@@ -212,6 +216,9 @@ impl Layout {
     }
     pub(crate) fn log(&self, component: Component) -> PathBuf {
         self.logs().join(format!("{}.log", component.name()))
+    }
+    pub(crate) fn audit_log(&self) -> PathBuf {
+        self.logs().join("audit.log")
     }
     pub(crate) fn etcd(&self) -> PathBuf {
         self.state.join("etcd")

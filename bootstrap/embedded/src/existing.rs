@@ -53,6 +53,9 @@ fn difference(state: &State, kept: &ClusterConfig, asked: &ClusterConfig) -> Opt
     if state.kubernetes != asked.kubernetes.release() {
         return Some(format!("with Kubernetes {} and not {}", state.kubernetes, asked.kubernetes));
     }
+    if let Some(user) = asked.audited.iter().find(|user| !state.audited.contains(user)) {
+        return Some(format!("without an audit log of {user}"));
+    }
     (kept.components() != asked.components()).then(|| {
         let lacks = if state.controller_manager { "" } else { " and without a controller-manager" };
         format!("with {} node(s){lacks}", state.nodes)
@@ -121,12 +124,16 @@ mod tests {
             nodes: 1,
             controller_manager: true,
             kubernetes: "v1.33.13".into(),
+            audited: vec!["a".into()],
             binaries: "/b".into(),
             complete: true,
         };
         let kept = ClusterConfig::new("a");
         let old = ClusterConfig { kubernetes: KubernetesVersion::V1_33, ..kept.clone() };
         assert_eq!(difference(&state, &kept, &old), None);
+        let audited = |user: &str| ClusterConfig { audited: vec![user.into()], ..old.clone() };
+        assert_eq!(difference(&state, &kept, &audited("a")), None);
+        assert_eq!(difference(&state, &kept, &audited("b")).unwrap(), "without an audit log of b");
         assert_eq!(
             difference(&state, &kept, &ClusterConfig::new("a")).unwrap(),
             "with Kubernetes v1.33.13 and not v1.36.3"

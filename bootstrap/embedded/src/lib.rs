@@ -19,6 +19,7 @@
 
 mod address;
 mod assets;
+mod audit;
 mod cgroup;
 mod command;
 mod config;
@@ -59,6 +60,7 @@ mod up;
 mod watch;
 
 pub use assets::{AssetSource, KIND_VERSION, KubernetesVersion, Releases, fetch as fetch_assets, fetch_kind};
+pub use audit::audit_log;
 pub use config::{Cancel, ClusterConfig, Existing, Roots};
 pub use down::{Report, down};
 pub use error::Error;

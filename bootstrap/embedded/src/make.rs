@@ -14,7 +14,7 @@ use crate::{
     ClusterConfig, Error, Progress, Step,
     address::{API_PORT, Subnet},
     assets::Binaries,
-    cgroup,
+    audit, cgroup,
     config::{Component, Layout},
     control_plane,
     daemon::{self, Daemon, DaemonSpec, write_config},
@@ -76,7 +76,7 @@ impl<'a> Maker<'a> {
         let etcd = self.start_etcd(&mut session)?;
         let pki = self.identities(subnet)?;
         etcd.await_ready(&mut || session.tick("etcd to serve"))?;
-        self.start(&mut session, Component::ApiServer, control_plane::api_server(&pki, subnet))?;
+        self.start_api_server(&mut session, &pki, subnet)?;
         let times = if self.config.nodes == 0 {
             self.control_plane_only(&mut session, &pki, subnet)?
         } else {
@@ -128,6 +128,16 @@ impl<'a> Maker<'a> {
         spec.env.push(notification.variable());
         self.launch(session, &spec)?;
         Ok(notification)
+    }
+
+    fn start_api_server(&self, session: &mut Session<'_>, pki: &Pki, subnet: Subnet) -> Result<(), Error> {
+        let audited = &self.config.audited;
+        if !audited.is_empty() {
+            write_config(&audit::policy_file(&self.layout), &audit::policy(audited).to_string())?;
+        }
+        let mut flags = control_plane::api_server(pki, subnet);
+        flags.extend(audit::flags(&self.layout, audited));
+        self.start(session, Component::ApiServer, flags)
     }
 
     fn control_plane_only(

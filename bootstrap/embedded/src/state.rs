@@ -21,6 +21,9 @@ pub(crate) struct State {
     pub(crate) controller_manager: bool,
     /// The version of Kubernetes.
     pub(crate) kubernetes: String,
+    /// The users whose requests its API server writes down.
+    #[serde(default)]
+    pub(crate) audited: Vec<String>,
     /// Where its binaries are.
     pub(crate) binaries: std::path::PathBuf,
     /// Whether it was once complete.
@@ -88,6 +91,7 @@ mod tests {
             nodes: 1,
             controller_manager: true,
             kubernetes: "v1".into(),
+            audited: Vec::new(),
             binaries: "/b".into(),
             complete: false,
         };

@@ -211,6 +211,7 @@ pub(crate) fn promise(config: &ClusterConfig, subnet: Subnet, binaries: &assets:
         nodes: config.nodes,
         controller_manager: config.controller_manager || config.nodes > 0,
         kubernetes: config.kubernetes.release().to_owned(),
+        audited: config.audited.clone(),
         binaries: binaries.kubernetes.clone(),
         complete: false,
     }

@@ -6,9 +6,19 @@ use std::{
 };
 
 use bootstrap_embedded::{AssetSource, Cancel, ClusterConfig, Error, Existing, KubernetesVersion, Progress};
+use clap::Args;
 
 use super::{Cluster, ClusterSettings, Created, Say};
 use crate::failure::Failure;
+
+/// Flags of `--cluster embedded`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "With --cluster embedded")]
+pub struct EmbeddedArgs {
+    /// User whose requests the API server writes down, in logs/audit.log of the cluster's folder; may be repeated.
+    #[arg(long, value_name = "USER")]
+    pub audit: Vec<String>,
+}
 
 /// An embedded cluster.
 pub struct Embedded {
@@ -28,6 +38,7 @@ impl Embedded {
             kubernetes: kubernetes.unwrap_or_default(),
             controller_manager: settings.nodes > 0,
             images: settings.images.clone(),
+            audited: settings.for_embedded.audit.clone(),
             cancel: cancel.clone(),
             existing: if settings.must_be_new { Existing::Refuse } else { Existing::Join },
             failure_logs: Some(settings.failure_logs.clone()),

@@ -27,7 +27,7 @@ impl Flag {
 }
 
 /// All of them.
-const FLAGS: [Flag; 12] = [
+const FLAGS: [Flag; 13] = [
     Flag::new("--name", MADE, |asked| asked.name != ClusterSettings::DEFAULT_NAME),
     Flag::new("--nodes", MADE, |asked| asked.nodes != ClusterSettings::DEFAULT_NODES),
     Flag::new("--kubernetes-version", MADE, |asked| asked.kubernetes_version.is_some()),
@@ -43,6 +43,7 @@ const FLAGS: [Flag; 12] = [
     Flag::new("--metallb-addresses", &[ClusterKind::Microk8s], |asked| {
         asked.for_microk8s.metallb_addresses.is_some()
     }),
+    Flag::new("--audit", &[ClusterKind::Embedded], |asked| !asked.for_embedded.audit.is_empty()),
     Flag::new("--kubeconfig", &[ClusterKind::Existing], |asked| asked.for_existing.kubeconfig.is_some()),
     Flag::new("--context", &[ClusterKind::Existing], |asked| asked.for_existing.context.is_some()),
 ];
@@ -69,10 +70,12 @@ mod tests {
     use crate::command_line::{Command, CommandLine};
 
     fn refused(line: &str, kind: ClusterKind) -> Option<String> {
-        let Command::Run(run) = CommandLine::parse_from(line.split(' ')).command else {
-            panic!("no run: {line}")
+        let settings = match CommandLine::parse_from(line.split(' ')).command {
+            Command::Run(run) => run.settings(kind),
+            Command::Up(up) => up.settings(kind),
+            other => panic!("neither run nor up: {other:?}"),
         };
-        check(&run.settings(kind)).err()
+        check(&settings).err()
     }
 
     #[test]
@@ -113,6 +116,14 @@ mod tests {
             |flag: &str| refused(&format!("kfe2e run --kubeflow none {flag} a"), ClusterKind::Embedded);
         assert_eq!(refused("--kubeconfig").unwrap(), "--kubeconfig needs --cluster existing: add it");
         assert_eq!(refused("--kind-config").unwrap(), "--kind-config needs --cluster kind: add it");
+    }
+
+    #[test]
+    fn only_the_api_server_of_an_embedded_cluster_is_told_whose_requests_to_write_down() {
+        for of in MADE {
+            let refused = refused(&format!("kfe2e up --cluster {of} --audit jane"), *of);
+            assert_eq!(refused.is_none(), *of == ClusterKind::Embedded, "{of}: {refused:?}");
+        }
     }
 
     #[test]

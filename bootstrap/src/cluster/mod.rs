@@ -25,8 +25,8 @@ use bootstrap_embedded::ClusterName;
 use clap::ValueEnum;
 
 pub use connect::client;
-pub use embedded::Embedded;
 pub(crate) use embedded::tell;
+pub use embedded::{Embedded, EmbeddedArgs};
 pub use existing::{Existing, ExistingArgs};
 pub use flags::MADE;
 pub use kind::{Kind, KindArgs};
@@ -91,6 +91,8 @@ pub struct ClusterSettings {
     pub for_kind: KindArgs,
     /// Flags of the kind `microk8s`.
     pub for_microk8s: Microk8sArgs,
+    /// Flags of the kind `embedded`.
+    pub for_embedded: EmbeddedArgs,
     /// Flags of the kind `existing`.
     pub for_existing: ExistingArgs,
 }

@@ -1,6 +1,7 @@
 //! The commands beside `run`, one file each.
 
 pub mod assets;
+pub mod deploy;
 pub mod down;
 pub mod image;
 pub mod inventory;

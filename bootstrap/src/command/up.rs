@@ -18,7 +18,7 @@ use crds::{ExitCode, run_event::Stage, run_result::StageResult};
 /// Makes a cluster, or finds it running. What is half made when it fails or is interrupted is removed again.
 pub async fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     let (kind, because) = args.cluster.kind();
-    let cluster = checked(&args.cluster.settings(kind), because.as_deref()).await?;
+    let cluster = checked(&args.settings(kind), because.as_deref()).await?;
     let interrupt =
         Interrupt::listen().map_err(|error| Failure::infrastructure(format!("signals: {error}")))?;
     let (progress, drawing) = Progress::start(args.output);

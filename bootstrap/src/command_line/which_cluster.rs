@@ -8,12 +8,21 @@ use clap::{
 };
 
 use crate::cluster::{
-    ClusterKind, ClusterSettings, ExistingArgs, KindArgs, MADE, Microk8sArgs, Picked, pick,
+    ClusterKind, ClusterSettings, EmbeddedArgs, ExistingArgs, KindArgs, MADE, Microk8sArgs, Picked, pick,
 };
 
 /// What `--cluster` takes where a cluster that is somebody's is of no use.
 pub(super) fn made_kinds() -> impl TypedValueParser<Value = ClusterKind> {
-    PossibleValuesParser::new(MADE.iter().filter_map(ClusterKind::to_possible_value))
+    one_of(MADE)
+}
+
+/// What `--cluster` takes where no cluster is made or found by its name.
+pub(super) fn only_existing() -> impl TypedValueParser<Value = ClusterKind> {
+    one_of(&[ClusterKind::Existing])
+}
+
+fn one_of(kinds: &[ClusterKind]) -> impl TypedValueParser<Value = ClusterKind> + use<> {
+    PossibleValuesParser::new(kinds.iter().filter_map(ClusterKind::to_possible_value))
         .try_map(|kind| ClusterKind::from_str(&kind, false))
 }
 
@@ -42,6 +51,7 @@ impl ClusterArgs {
             failure_logs: Path::new("kfe2e-results").join(&self.name),
             for_kind: KindArgs::default(),
             for_microk8s: Microk8sArgs::default(),
+            for_embedded: EmbeddedArgs::default(),
             for_existing: ExistingArgs::default(),
         }
     }

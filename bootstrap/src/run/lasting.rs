@@ -31,8 +31,8 @@ const POD_DEFAULTS: &str = "poddefaults.kubeflow.org";
 pub async fn check(client: &Client, plan: &Plan) -> Result<(), Failure> {
     let run = plan.name();
     let held = inventory::read(client).await.map_err(|error| Failure::infrastructure(error.to_string()))?;
-    if held.is_some_and(|held| held.inventory.state != State::Left) {
-        return Err(taken());
+    if let Some(held) = held.filter(|held| held.inventory.state != State::Left) {
+        return Err(if held.inventory.is_deployment() { deployed() } else { taken() });
     }
     if plan.kubeflow != KubeflowSource::None && crd(client, PROFILES).await?.is_some() {
         return Err(Failure::usage(format!(
@@ -55,6 +55,14 @@ pub fn taken() -> Failure {
     Failure::infrastructure(
         "this cluster holds what another run of kfe2e made, which goes on, was kept or was killed: wait for its end, or \
          remove it with `kfe2e down` and the flags that name this cluster",
+    )
+}
+
+/// That the operator of the cluster was put there for good.
+fn deployed() -> Failure {
+    Failure::infrastructure(
+        "this cluster has the operator that `kfe2e deploy` put there, which a run would replace: create your E2ETest with \
+         kubectl, or remove that operator first, with `kfe2e down` and the flags that name this cluster",
     )
 }
 

@@ -210,7 +210,7 @@ async fn clean_up(
 }
 
 /// Removes what a signal or the deadline broke off while somebody else removed what this run made: nobody lists it.
-async fn take_back(claim: Option<&Claim>) -> Result<(), Failure> {
+pub(crate) async fn take_back(claim: Option<&Claim>) -> Result<(), Failure> {
     let Some(claim) = claim else { return Ok(()) };
     let taken = bootstrap_install::inventory::take_back(claim).await;
     taken.map_err(|error| Failure::infrastructure(format!("what was made beside a removal: {error}")))
@@ -252,7 +252,7 @@ fn exit_code(result: &RunResult) -> ExitCode {
 const APPLY_WITHIN: Duration = Duration::from_mins(45);
 
 /// Applies objects, writes them into the inventory, and shows what is waited for.
-async fn apply(
+pub(crate) async fn apply(
     claim: &Claim,
     objects: &[Object],
     before: Before,

@@ -13,12 +13,15 @@ use e2e_tests::{
     },
     program::test_image,
 };
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod, events::v1::Event};
 use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
+
+/// The reason of events that say that a test was not run.
+const NOT_RUN: &str = "NotRun";
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -78,10 +81,30 @@ pub(super) async fn pod_deleted(shared: Arc<Shared>) {
     assert_eq!(status.attempts[0].reason, Some(TestReason::JobVanished), "{status:?}");
 }
 
+pub(super) async fn no_node(shared: Arc<Shared>) {
+    let cluster = super::cluster(shared).await;
+    let test = Test {
+        node_selector: [("e2e.kubeflow.org/no-such-label".into(), "true".into())].into(),
+        start_timeout: Some(PositiveDuration("5s".into())),
+        ..script("waits", "pass")
+    };
+    let ended = run_to_end(&cluster, &e2etest("no-node", vec![test])).await;
+    let status = test_status(&ended, "waits");
+    assert_eq!(status.reason, Some(TestReason::Unschedulable), "{status:?}");
+    let job = jobs(&cluster, "no-node").await.pop().expect("the Job is kept");
+    assert_eq!(job.spec.unwrap().suspend, Some(true), "a Job that goes on would make another pod");
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), TARGET);
+    let params = ListParams::default().labels("e2e.kubeflow.org/run=no-node");
+    let gone = || async { pods.list(&params).await.unwrap().items.is_empty().then_some(()) };
+    eventually("the pod that no node has to be taken back", PATIENCE, gone).await;
+}
+
 pub(super) async fn fail_fast(shared: Arc<Shared>) {
     let cluster = super::cluster(shared).await;
-    let mut run =
-        e2etest("fail-fast", vec![script("first", "raise SystemExit(1)"), script("second", "pass")]);
+    let mut run = e2etest(
+        "fail-fast",
+        vec![script("first", "raise SystemExit(1)"), script("second", "pass"), script("third", "pass")],
+    );
     run.spec.max_parallel = 1;
     run.spec.fail_fast = true;
     let ended = run_to_end(&cluster, &run).await;
@@ -89,6 +112,20 @@ pub(super) async fn fail_fast(shared: Arc<Shared>) {
     let second = test_status(&ended, "second");
     assert_eq!((second.state, second.attempt), (TestState::NotRun, 0));
     assert!(second.message.unwrap().contains("failFast"));
+    // That a test was not run is told of both, as one event that was repeated.
+    let repeated = || async {
+        let events =
+            Api::<Event>::namespaced(cluster.client.clone(), "default").list(&ListParams::default()).await;
+        let of_run = |event: &&Event| {
+            event.regarding.as_ref().and_then(|run| run.name.as_deref()) == Some("fail-fast")
+                && event.reason.as_deref() == Some(NOT_RUN)
+        };
+        let all = events.unwrap().items;
+        let told: Vec<&Event> = all.iter().filter(of_run).collect();
+        let series = told.first().and_then(|event| event.series.as_ref());
+        series.filter(|series| told.len() == 1 && series.count == 2).map(drop)
+    };
+    eventually("the second of two like events to be counted", PATIENCE, repeated).await;
 }
 
 pub(super) async fn cancelled(shared: Arc<Shared>) {
