@@ -14,7 +14,8 @@ pub mod up;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -235,10 +236,10 @@ fn unusable(folder: &Path, what: &str) -> String {
 }
 
 /// The last lines for people: verdict, tests, where the report is.
-#[allow(clippy::print_stdout, reason = "the result of the command")]
 fn close(output: Output, result: &RunResult, out: &Path) {
     if output == Output::Text {
-        print!("{}", bootstrap_report::closing_lines(result, out));
+        // Of a terminal that was closed, the files and the exit code are left.
+        let _ = write!(io::stdout().lock(), "{}", bootstrap_report::closing_lines(result, out));
     }
 }
 
