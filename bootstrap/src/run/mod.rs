@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use bootstrap_install::{ApplyOptions, Before, Claim, Object, Recorded};
+use bootstrap_install::{ApplyOptions, Before, Claim, Object, Recorded, inventory::InventoryError};
 use crds::{
     ExitCode, names,
     run_event::Stage,
@@ -136,9 +136,9 @@ async fn forward(
     let invocation = Uuid::new_v4().to_string();
     up::claims(stages, cluster, &invocation).await?;
     let claimed = bootstrap_install::inventory::claim(&client, &invocation).await;
+    reached.made |= may_be_ours(&claimed);
     let claimed = claimed.map_err(|error| Failure::infrastructure(error.to_string()))?;
     let claim = claimed.ok_or_else(lasting::taken)?;
-    reached.made = true;
     reached.claim = created.lasting.then(|| claim.clone());
     reached.environment.extend(images(&e2etest));
     let progress = stages.progress.clone();
@@ -155,6 +155,13 @@ async fn forward(
     }
     let test = test::test(&claim, &e2etest, &progress, &mut reached.e2etest);
     Box::pin(stages.run(Stage::Test, test)).await
+}
+
+/// Whether a claim may have made something. Of one that failed only the answer may be lost, and its namespace goes before
+/// the rest of it; a removal then finds out what there is of this invocation. Only a cluster that is somebody else's has
+/// nothing of it.
+const fn may_be_ours(claimed: &Result<Option<Claim>, InventoryError>) -> bool {
+    !matches!(claimed, Ok(None))
 }
 
 /// The namespaces that concern a run: of a cluster that is somebody's, nothing else is looked at.
@@ -283,6 +290,12 @@ async fn apply(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_claim_without_an_answer_made_is_removed_and_somebody_elses_is_not() {
+        assert!(may_be_ours(&Err(InventoryError::Failed("the API server did not answer".into()))));
+        assert!(!may_be_ours(&Ok(None)));
+    }
 
     #[test]
     fn an_output_folder_with_something_in_it_is_refused_and_an_absent_one_is_not_made() {
