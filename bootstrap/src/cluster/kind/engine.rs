@@ -137,6 +137,10 @@ fn parse_info(runtime: Runtime, text: &str) -> Result<Description, String> {
         Runtime::Docker => (text("/DockerRootDir"), text("/CgroupVersion"), text("/Architecture")),
         Runtime::Podman => (text("/store/graphRoot"), text("/host/cgroupVersion"), text("/host/arch")),
     };
+    // Podman goes by the name docker, too, and answers in its own words.
+    if runtime == Runtime::Docker && root.is_empty() {
+        return Err("what answers is not Docker: if it is Podman, install that under its own name".to_owned());
+    }
     Ok(Description {
         root: root.into(),
         cgroup_v1: matches!(cgroup, "1" | "v1"),
@@ -166,6 +170,8 @@ mod tests {
         assert_eq!(parse_info(Runtime::Podman, podman), Ok(description("/g", false, "arm64")));
         let silent = r#"{"ServerErrors": ["Cannot connect to the Docker daemon"]}"#;
         assert!(parse_info(Runtime::Docker, silent).unwrap_err().contains("Cannot connect"));
+        // What podman-docker brings.
+        assert!(parse_info(Runtime::Docker, podman).unwrap_err().starts_with("what answers is not Docker: "));
     }
 
     #[test]
