@@ -21,11 +21,16 @@ pub(super) struct Engine {
     pub(super) runtime: Runtime,
     /// Those of its variables that are set.
     variables: BTreeMap<String, String>,
+    /// How Docker that answered there tells itself from others; Podman does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
 }
 
 /// What a runtime says of itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Description {
+    /// Which one it is.
+    identity: Option<String>,
     /// Where it keeps images and containers, on its own machine.
     pub(super) root: PathBuf,
     /// Whether its machine has cgroups of version 1.
@@ -50,7 +55,7 @@ impl Engine {
                 variables.insert("DOCKER_CONTEXT".into(), current);
             }
         }
-        Self { runtime, variables }
+        Self { runtime, variables, identity: None }
     }
 
     /// The first runtime that answers, for a cluster that is to be made: whoever has none may make another kind.
@@ -64,7 +69,9 @@ impl Engine {
         for runtime in Runtime::ALL {
             let engine = Self::here(runtime);
             match engine.describe() {
-                Ok(description) => return Ok((engine, description)),
+                Ok(description) => {
+                    return Ok((Self { identity: description.identity.clone(), ..engine }, description));
+                }
                 Err(ToolError::Missing { .. }) => {}
                 Err(error) => refused = refused.or_else(|| Some(explain(runtime, &error))),
             }
@@ -100,6 +107,16 @@ impl Engine {
     pub(super) fn reach<'a>(&self, tool: Tool<'a>) -> Tool<'a> {
         let tool = self.runtime.variables().iter().fold(tool, |tool, name| tool.without_env(name));
         self.variables.iter().fold(tool, |tool, (name, value)| tool.env(name, value))
+    }
+
+    /// Whether `kind` puts the nodes of both into one network. Many variables lead to one Docker; where it does not say
+    /// which it is, only the same are known to.
+    pub(super) fn shares_network_with(&self, other: &Self) -> bool {
+        let is_same = match (&self.identity, &other.identity) {
+            (Some(one), Some(other)) => one == other,
+            _ => self.variables == other.variables,
+        };
+        is_same && (self.runtime, self.network()) == (other.runtime, other.network())
     }
 
     /// The network that `kind` puts its nodes into.
@@ -142,6 +159,7 @@ fn parse_info(runtime: Runtime, text: &str) -> Result<Description, String> {
         return Err("what answers is not Docker: if it is Podman, install that under its own name".to_owned());
     }
     Ok(Description {
+        identity: Some(text("/ID").to_owned()).filter(|identity| !identity.is_empty()),
         root: root.into(),
         cgroup_v1: matches!(cgroup, "1" | "v1"),
         architecture: match architecture {
@@ -158,16 +176,19 @@ mod tests {
 
     #[test]
     fn both_runtimes_say_what_they_are() {
-        let docker =
-            r#"{"DockerRootDir": "/var/lib/docker", "CgroupVersion": "1", "Architecture": "x86_64"}"#;
+        let docker = r#"{"ID": "d", "DockerRootDir": "/var/lib/docker", "CgroupVersion": "1", "Architecture": "x86_64"}"#;
         let podman = r#"{"host": {"arch": "arm64", "cgroupVersion": "v2"}, "store": {"graphRoot": "/g"}}"#;
-        let description = |root: &str, cgroup_v1, architecture: &str| Description {
+        let description = |identity: Option<&str>, root: &str, cgroup_v1, architecture: &str| Description {
+            identity: identity.map(Into::into),
             root: root.into(),
             cgroup_v1,
             architecture: architecture.into(),
         };
-        assert_eq!(parse_info(Runtime::Docker, docker), Ok(description("/var/lib/docker", true, "amd64")));
-        assert_eq!(parse_info(Runtime::Podman, podman), Ok(description("/g", false, "arm64")));
+        assert_eq!(
+            parse_info(Runtime::Docker, docker),
+            Ok(description(Some("d"), "/var/lib/docker", true, "amd64"))
+        );
+        assert_eq!(parse_info(Runtime::Podman, podman), Ok(description(None, "/g", false, "arm64")));
         let silent = r#"{"ServerErrors": ["Cannot connect to the Docker daemon"]}"#;
         assert!(parse_info(Runtime::Docker, silent).unwrap_err().contains("Cannot connect"));
         // What podman-docker brings.
@@ -181,12 +202,30 @@ mod tests {
         assert_eq!(or_another_kind(&stopped), Failure::infrastructure(wanted));
     }
 
+    fn engine(name: &str, value: &str) -> Engine {
+        let variables = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        Engine { runtime: Runtime::Docker, variables, identity: None }
+    }
+
+    #[test]
+    fn one_docker_has_one_network_whatever_leads_to_it() {
+        let of =
+            |engine: &Engine, identity: &str| Engine { identity: Some(identity.into()), ..engine.clone() };
+        let named = engine("DOCKER_HOST", "unix:///var/run/docker.sock");
+        let unnamed = Engine { variables: BTreeMap::new(), ..named.clone() };
+        assert!(of(&named, "1").shares_network_with(&of(&unnamed, "1")));
+        assert!(!of(&named, "1").shares_network_with(&of(&named, "2")));
+        // A record of before, and Podman.
+        assert!(named.shares_network_with(&of(&named, "1")));
+        assert!(!named.shares_network_with(&of(&unnamed, "1")));
+        let own = of(&engine("KIND_EXPERIMENTAL_DOCKER_NETWORK", "mine"), "1");
+        assert!(!own.shares_network_with(&of(&unnamed, "1")));
+        let read: Engine = serde_json::from_str(r#"{"runtime": "docker", "variables": {}}"#).unwrap();
+        assert_eq!(read, unnamed);
+    }
+
     #[test]
     fn a_place_far_away_is_not_this_machine() {
-        let engine = |name: &str, value: &str| Engine {
-            runtime: Runtime::Docker,
-            variables: BTreeMap::from([(name.to_owned(), value.to_owned())]),
-        };
         assert!(engine("DOCKER_HOST", "unix:///run/docker.sock").is_local());
         assert!(!engine("DOCKER_HOST", "tcp://10.0.0.1:2376").is_local());
         assert!(!engine("DOCKER_CONTEXT", "desktop").is_local());
