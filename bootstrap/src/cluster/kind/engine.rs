@@ -1,6 +1,6 @@
 //! A container runtime at its place: which answers, where, and what it says of itself.
 
-use std::{collections::BTreeMap, env, ffi::OsStr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, env, ffi::OsStr, net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -125,15 +125,41 @@ impl Engine {
         own.iter().find_map(|name| self.variables.get(*name)).map_or("kind", String::as_str)
     }
 
+    /// Where its variables say that it is, if that is another machine. Of a context, they do not say it.
+    pub(super) fn far_away(&self) -> Option<&str> {
+        self.host().filter(|host| is_elsewhere(host))
+    }
+
     /// Whether its containers run on this machine: then its disk, ports and kernel are this machine's.
     pub(super) fn is_local(&self) -> bool {
-        let hosts = ["DOCKER_HOST", "CONTAINER_HOST"].iter().find_map(|name| self.variables.get(*name));
         let elsewhere = ["DOCKER_CONTEXT", "CONTAINER_CONNECTION"];
-        hosts.map_or_else(
+        self.host().map_or_else(
             || elsewhere.iter().all(|name| !self.variables.contains_key(*name)),
             |host| host.starts_with("unix://"),
         )
     }
+
+    fn host(&self) -> Option<&str> {
+        ["DOCKER_HOST", "CONTAINER_HOST"]
+            .iter()
+            .find_map(|name| self.variables.get(*name))
+            .map(String::as_str)
+    }
+}
+
+/// Whether a host such as `ssh://me@build:22/run/docker.sock` is another machine.
+fn is_elsewhere(host: &str) -> bool {
+    let Some(("tcp" | "ssh", place)) = host.split_once("://") else { return false };
+    let place = place.split('/').next().unwrap_or_default();
+    let machine = place.rsplit_once('@').map_or(place, |(_, machine)| machine);
+    let name = match machine.strip_prefix('[') {
+        Some(address) => address.split(']').next(),
+        None => machine.split(':').next(),
+    };
+    let is_this = |name: &str| {
+        ["", "localhost"].contains(&name) || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    };
+    !name.is_none_or(is_this)
 }
 
 /// What a cluster that is to be made can be instead.
@@ -229,6 +255,21 @@ mod tests {
         assert!(engine("DOCKER_HOST", "unix:///run/docker.sock").is_local());
         assert!(!engine("DOCKER_HOST", "tcp://10.0.0.1:2376").is_local());
         assert!(!engine("DOCKER_CONTEXT", "desktop").is_local());
+        for host in [
+            "tcp://10.0.0.1:2376",
+            "ssh://me@build",
+            "ssh://build:22/run/docker.sock",
+            "tcp://[fd00::1]:2375",
+        ] {
+            assert_eq!(engine("DOCKER_HOST", host).far_away(), Some(host));
+        }
+        for host in
+            ["unix:///run/docker.sock", "tcp://localhost:2375", "tcp://127.0.0.1:2375", "tcp://[::1]:2375"]
+        {
+            assert_eq!(engine("DOCKER_HOST", host).far_away(), None);
+        }
+        // That of Docker Desktop is this machine, to whoever uses it.
+        assert_eq!(engine("DOCKER_CONTEXT", "desktop-linux").far_away(), None);
         assert!(engine("DOCKER_CONFIG", "/x").is_local());
         assert_eq!(engine("DOCKER_CONFIG", "/x").network(), "kind");
         assert_eq!(engine("KIND_EXPERIMENTAL_DOCKER_NETWORK", "mine").network(), "mine");
