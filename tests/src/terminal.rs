@@ -25,15 +25,18 @@ impl Terminal {
         let folder = tempfile::tempdir().unwrap();
         let quoted = |word: &str| format!("'{word}'");
         let words: Vec<_> = arguments.iter().map(|argument| quoted(argument.as_ref())).collect();
-        let (program, place) = (kfe2e().display().to_string(), folder.path().display().to_string());
-        // The shell in it lives on without it, to write down how the program ends.
-        let inside = format!(
-            "trap : HUP; {} {}; echo $? > {place}/part; mv {place}/part {place}/code",
-            quoted(&program),
+        let (program, place) = (quoted(&kfe2e().display().to_string()), folder.path().display());
+        // Of the two shells in the terminal, the outer one ends with it, by which the kernel tells all others in it. The
+        // inner one stays, to write down how the program ends.
+        let inner = format!(
+            "trap : HUP; {program} {}; echo $? > {place}/part; mv {place}/part {place}/code",
             words.join(" ")
         );
-        let mut window = Command::new("script");
-        window.args(["--quiet", "--command", &inside, "/dev/null"]).env("SHELL", "/bin/sh");
+        fs::write(folder.path().join("inner"), inner).unwrap();
+        // Whoever runs the tests may have told them to outlive a terminal of their own.
+        let mut window = Command::new("env");
+        window.args(["--default-signal=HUP", "script", "--quiet", "--command"]);
+        window.args([&format!("sh {place}/inner; true"), "/dev/null"]).env("SHELL", "/bin/sh");
         let window = start_command(&mut window, format!("a terminal with kfe2e {}", words.join(" ")));
         Self { window, folder }
     }
@@ -46,7 +49,7 @@ impl Terminal {
     /// Closes the window; returns the exit code of the program, which must end within `limit`.
     pub fn close(self, limit: Duration) -> i32 {
         let deadline = Instant::now() + limit;
-        // Its end is the end of the terminal, and the kernel tells who is in it by SIGHUP.
+        // Its end is the end of the terminal.
         self.window.signal(Signal::SIGKILL);
         self.window.wait(limit);
         loop {
