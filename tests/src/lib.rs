@@ -14,4 +14,5 @@ pub mod operator;
 pub mod program;
 pub mod proxy;
 pub mod runs;
+pub mod terminal;
 pub mod trials;

@@ -1,11 +1,17 @@
 //! The embedded cluster on the host: what works in it, and that nothing is left of it.
 
-use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use e2e_tests::{
     cluster::{Cluster, Shared, down, eventually},
     host::Host,
     program::{Removed, Running, kfe2e, run as run_kfe2e, start, start_command, test_image},
+    terminal::Terminal,
     trials::{plain, run, runtime, trial},
 };
 use nix::sys::signal::Signal;
@@ -30,6 +36,8 @@ fn main() -> ExitCode {
         trial("pods reach a server in another network namespace", &runtime, &shared, pods_reach_the_outside),
         plain("down removes what a killed up left", killed_up),
         plain("an interrupted up removes what it made", interrupted_up),
+        plain("an up whose terminal is closed removes what it made", closed_terminal),
+        plain("an up that is to outlive its terminal goes on", outlived_terminal),
         plain("down twice is no error", down_twice),
         plain("a cluster that was there is left as it is", foreign_cluster),
         plain("a full disk ends up with exit 4 and leaves nothing", full_disk),
@@ -216,10 +224,15 @@ impl Drop for Outside {
 /// What exists on the host at points spread over `up`, below `/run/kfe2e/NAME`.
 const POINTS: [&str; 3] = ["", "netns", "containerd.sock"];
 
+/// Where that much of a cluster is.
+fn place(name: &str, point: &str) -> PathBuf {
+    Path::new("/run/kfe2e").join(name).join(point)
+}
+
 /// Starts `up` and waits until it has made that much.
 fn half_made(name: &str, point: &str) -> Running {
     let mut up = start(&["up", "--cluster", "embedded", "--name", name]);
-    up.await_path(&Path::new("/run/kfe2e").join(name).join(point), Duration::from_secs(60));
+    up.await_path(&place(name, point), Duration::from_secs(60));
     up
 }
 
@@ -246,6 +259,30 @@ fn interrupted_up() {
         assert_eq!(ended.code, Some(130), "at {point:?}: {}", ended.stderr);
         Host::now().assert_unchanged_since(&before);
     }
+}
+
+/// SIGHUP, and from then on nothing that `up` says can be written anywhere.
+fn closed_terminal() {
+    for point in POINTS {
+        let before = Host::now();
+        let _removed = Removed("e2e-closed");
+        let mut terminal = Terminal::start(&["up", "--cluster", "embedded", "--name", "e2e-closed"]);
+        terminal.await_path(&place("e2e-closed", point), Duration::from_secs(60));
+        assert_eq!(terminal.close(Duration::from_secs(90)), 130, "at {point:?}");
+        Host::now().assert_unchanged_since(&before);
+    }
+}
+
+/// What `nohup` does for a program.
+fn outlived_terminal() {
+    let _removed = Removed("e2e-outlived");
+    let mut up = std::process::Command::new("sh");
+    up.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(kfe2e());
+    up.args(["up", "--cluster", "embedded", "--name", "e2e-outlived", "--nodes", "0"]);
+    let mut up = start_command(&mut up, "kfe2e up, which SIGHUP does nothing to".into());
+    up.await_path(&place("e2e-outlived", ""), Duration::from_secs(60));
+    up.signal(Signal::SIGHUP);
+    up.wait(Duration::from_secs(120)).expect(0);
 }
 
 /// A cluster that somebody else made is never removed by a command that cannot use it.

@@ -9,6 +9,7 @@ use e2e_tests::{
     objects::notebook_json,
     program::{Removed, Running, run as kfe2e, start, test_image},
     runs::{SAMPLES, result, run_arguments},
+    terminal::Terminal,
     trials::{plain, run},
 };
 use nix::sys::signal::Signal;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         plain("a raising cell is in every report", raising_cell),
         plain("a component that never becomes ready ends in exit 3", not_ready),
         plain("bad input is refused in one sentence before anything is done", bad_input),
+        plain("a run whose terminal is closed ends in order", closed_terminal),
     ];
     let at = |word: &str, stage: Stage, test: fn(Stage)| {
         // Every stage takes minutes; the two in which most can be left behind are the daily sample.
@@ -173,7 +175,17 @@ fn bad_input() {
     .wait(Duration::from_secs(20));
     assert_eq!(not_root.code, Some(2), "{}", not_root.stderr);
     no_containerd(&valid);
+    unheard(&arguments("e2e-bad-input", "none", &folder.path().join("out"), &["--notebook", &text]));
     Host::now().assert_unchanged_since(&before);
+}
+
+/// A refusal that cannot be written anywhere keeps its exit code.
+fn unheard(arguments: &[String]) {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "exec \"$0\" \"$@\" 2> /dev/full"]).arg(e2e_tests::program::kfe2e()).args(arguments);
+    e2e_tests::program::start_command(&mut command, "kfe2e with a full standard error".into())
+        .wait(Duration::from_secs(20))
+        .expect(2);
 }
 
 /// A machine without containerd, played by a mount namespace in which the program is no program.
@@ -248,6 +260,21 @@ fn cancelled(stage: Stage) {
     let code = if matches!(stage, Stage::Collect | Stage::Down) { 0 } else { 130 };
     assert_eq!(ended.code, Some(code), "{}", ended.stderr);
     assert_eq!(i32::from(result(&folder.path().join("out")).exit_code), code);
+    Host::now().assert_unchanged_since(&before);
+}
+
+/// From the end of its terminal on nothing that the run says can be written but its files.
+fn closed_terminal() {
+    let before = Host::now();
+    let folder = tempfile::tempdir().unwrap();
+    let _removed = Removed("e2e-closed-run");
+    let out = folder.path().join("out");
+    let more = ["--script", "manifests/samples/hello.py"];
+    let mut terminal = Terminal::start(&arguments("e2e-closed-run", "none", &out, &more));
+    terminal.await_path(Path::new("/run/kfe2e/e2e-closed-run/containerd.sock"), LIMIT);
+    assert_eq!(terminal.close(LIMIT), 130);
+    let result = result(&out);
+    assert_eq!((result.exit_code, result.message.as_str()), (130, "cancelled by SIGHUP"));
     Host::now().assert_unchanged_since(&before);
 }
 

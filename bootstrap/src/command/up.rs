@@ -1,6 +1,10 @@
 //! `kfe2e up`.
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    io::{Write as _, stdout},
+    path::Path,
+    time::Instant,
+};
 
 use crate::{
     command::shown,
@@ -47,10 +51,10 @@ pub async fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-#[allow(clippy::print_stdout, reason = "the result of the command")]
-fn tell(output: Output, kubeconfig: &PathBuf) {
-    match output {
-        Output::Text => println!("export KUBECONFIG={}", kubeconfig.display()),
-        Output::Json => println!("{}", serde_json::json!({ "kubeconfig": kubeconfig })),
-    }
+/// Where the cluster's kubeconfig is. The cluster is there, also where nobody reads this.
+fn tell(output: Output, kubeconfig: &Path) {
+    let _ = match output {
+        Output::Text => writeln!(stdout().lock(), "export KUBECONFIG={}", kubeconfig.display()),
+        Output::Json => writeln!(stdout().lock(), "{}", serde_json::json!({ "kubeconfig": kubeconfig })),
+    };
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bootstrap_install::{Object, found, inventory};
 use crds::{
-    inventory::State,
+    inventory::{InventoryObject, State},
     names::{self, label},
     v1alpha1::E2ETest,
 };
@@ -31,14 +31,16 @@ const POD_DEFAULTS: &str = "poddefaults.kubeflow.org";
 pub async fn check(client: &Client, plan: &Plan) -> Result<(), Failure> {
     let run = plan.name();
     let held = inventory::read(client).await.map_err(|error| Failure::infrastructure(error.to_string()))?;
-    if let Some(held) = held.filter(|held| held.inventory.state != State::Left) {
-        return Err(if held.inventory.is_deployment() { deployed() } else { taken() });
-    }
-    if plan.kubeflow != KubeflowSource::None && crd(client, PROFILES).await?.is_some() {
-        return Err(Failure::usage(format!(
-            "this cluster has a Kubeflow that kfe2e did not install (CRD {PROFILES}): give `--kubeflow none` to \
-             test that one, or name another cluster"
-        )));
+    let left = match held {
+        Some(held) if held.inventory.state != State::Left => {
+            return Err(if held.inventory.is_deployment() { deployed() } else { taken() });
+        }
+        held => held.map(|held| held.inventory.objects).unwrap_or_default(),
+    };
+    if plan.kubeflow != KubeflowSource::None
+        && let Some(profiles) = crd(client, PROFILES).await?
+    {
+        return Err(Failure::usage(has_kubeflow(&profiles, &left)));
     }
     operator(client, plan.operator_image(), Vec::new()).await?;
     if get(&Api::<E2ETest>::all(client.clone()), run).await?.is_some() {
@@ -48,6 +50,24 @@ pub async fn check(client: &Client, plan: &Plan) -> Result<(), Failure> {
         )));
     }
     Ok(())
+}
+
+/// Why a cluster with this CRD gets no Kubeflow: it has one, or the CRD stayed of one for somebody's sake, which is `left`.
+fn has_kubeflow(profiles: &CustomResourceDefinition, left: &[InventoryObject]) -> String {
+    // One that was made anew since is somebody else's.
+    let is_it = |object: &&InventoryObject| {
+        object.kind == "CustomResourceDefinition" && object.name == PROFILES && object.uid == profiles.uid()
+    };
+    match left.iter().find(is_it).and_then(|crd| crd.needed_by.as_ref()) {
+        Some(other) => format!(
+            "of a Kubeflow that kfe2e removed from this cluster, the CRD {PROFILES} stayed, as {other} needs it: once that \
+             is gone, `kfe2e down` with the flags that name this cluster removes the CRD; or name another cluster"
+        ),
+        None => format!(
+            "this cluster has a Kubeflow that kfe2e did not install (CRD {PROFILES}): give `--kubeflow none` to \
+             test that one, or name another cluster"
+        ),
+    }
 }
 
 /// That the cluster holds what another invocation made.
@@ -159,6 +179,33 @@ mod tests {
         assert!(needed(all.clone(), &image, &seen(Some(version), Some(&image))).unwrap().is_empty());
         let own = "registry.example.org/e2e:1";
         assert!(needed(all, own, &seen(Some(version), Some(own))).unwrap().is_empty());
+    }
+
+    #[test]
+    fn whose_sake_keeps_a_kubeflow_away_is_said() {
+        let uid = |uid: &str| Some(uid.to_owned());
+        let mut crd = CustomResourceDefinition::default();
+        crd.metadata.uid = uid("1");
+        let left = |uid: Option<String>| InventoryObject {
+            api_version: "apiextensions.k8s.io/v1".into(),
+            kind: "CustomResourceDefinition".into(),
+            namespace: None,
+            name: PROFILES.into(),
+            uid,
+            made: true,
+            needed_by: Some("Profile theirs".into()),
+        };
+        let said = has_kubeflow(&crd, &[left(uid("1"))]);
+        assert!(
+            said.contains("stayed, as Profile theirs needs it: once that is gone, `kfe2e down`"),
+            "{said}"
+        );
+        for left in [vec![], vec![left(uid("2"))], vec![left(None)]] {
+            assert!(
+                has_kubeflow(&crd, &left)
+                    .starts_with("this cluster has a Kubeflow that kfe2e did not install")
+            );
+        }
     }
 
     #[test]

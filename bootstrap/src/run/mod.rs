@@ -14,13 +14,14 @@ pub mod up;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::Path,
     sync::Arc,
     time::Duration,
 };
 
-use bootstrap_install::{ApplyOptions, Before, Claim, Object, Recorded};
+use bootstrap_install::{ApplyOptions, Before, Claim, Object, Recorded, inventory::InventoryError};
 use crds::{
     ExitCode, names,
     run_event::Stage,
@@ -135,9 +136,9 @@ async fn forward(
     let invocation = Uuid::new_v4().to_string();
     up::claims(stages, cluster, &invocation).await?;
     let claimed = bootstrap_install::inventory::claim(&client, &invocation).await;
+    reached.made |= may_be_ours(&claimed);
     let claimed = claimed.map_err(|error| Failure::infrastructure(error.to_string()))?;
     let claim = claimed.ok_or_else(lasting::taken)?;
-    reached.made = true;
     reached.claim = created.lasting.then(|| claim.clone());
     reached.environment.extend(images(&e2etest));
     let progress = stages.progress.clone();
@@ -154,6 +155,13 @@ async fn forward(
     }
     let test = test::test(&claim, &e2etest, &progress, &mut reached.e2etest);
     Box::pin(stages.run(Stage::Test, test)).await
+}
+
+/// Whether a claim may have made something. Of one that failed only the answer may be lost, and its namespace goes before
+/// the rest of it; a removal then finds out what there is of this invocation. Only a cluster that is somebody else's has
+/// nothing of it.
+const fn may_be_ours(claimed: &Result<Option<Claim>, InventoryError>) -> bool {
+    !matches!(claimed, Ok(None))
 }
 
 /// The namespaces that concern a run: of a cluster that is somebody's, nothing else is looked at.
@@ -235,10 +243,10 @@ fn unusable(folder: &Path, what: &str) -> String {
 }
 
 /// The last lines for people: verdict, tests, where the report is.
-#[allow(clippy::print_stdout, reason = "the result of the command")]
 fn close(output: Output, result: &RunResult, out: &Path) {
     if output == Output::Text {
-        print!("{}", bootstrap_report::closing_lines(result, out));
+        // Of a terminal that was closed, the files and the exit code are left.
+        let _ = write!(io::stdout().lock(), "{}", bootstrap_report::closing_lines(result, out));
     }
 }
 
@@ -282,6 +290,12 @@ pub(crate) async fn apply(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_claim_without_an_answer_made_is_removed_and_somebody_elses_is_not() {
+        assert!(may_be_ours(&Err(InventoryError::Failed("the API server did not answer".into()))));
+        assert!(!may_be_ours(&Ok(None)));
+    }
 
     #[test]
     fn an_output_folder_with_something_in_it_is_refused_and_an_absent_one_is_not_made() {

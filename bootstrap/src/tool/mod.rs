@@ -42,6 +42,7 @@ pub struct Tool<'a> {
     input: Option<Source>,
     output: Option<File>,
     cancel: Option<&'a Cancel>,
+    secret: bool,
 }
 
 impl<'a> Tool<'a> {
@@ -57,6 +58,7 @@ impl<'a> Tool<'a> {
             input: None,
             output: None,
             cancel: None,
+            secret: false,
         }
     }
 
@@ -125,6 +127,13 @@ impl<'a> Tool<'a> {
     #[must_use]
     pub const fn cancelled_by(mut self, cancel: &'a Cancel) -> Self {
         self.cancel = Some(cancel);
+        self
+    }
+
+    /// What it prints to standard output is secret: where it fails, nobody gets that, and it is in no error.
+    #[must_use]
+    pub const fn secret(mut self) -> Self {
+        self.secret = true;
         self
     }
 
@@ -198,7 +207,8 @@ impl<'a> Tool<'a> {
             fed.map_err(|reason| ToolError::Io { line: words.clone(), reason })?;
         }
         let failed = (!status.success()).then(|| in_words(status));
-        Ok(Ended { line: words, failed, stdout: stdout.unwrap_or_default(), stderr: watched.stderr })
+        let stdout = stdout.ok().filter(|_| failed.is_none() || !self.secret).unwrap_or_default();
+        Ok(Ended { line: words, failed, stdout, stderr: watched.stderr })
     }
 }
 
@@ -254,6 +264,16 @@ mod tests {
         );
         let missing = Tool::new("kfe2e-no-such-program").run().unwrap_err();
         assert_eq!(missing, ToolError::Missing { program: "kfe2e-no-such-program".into() });
+    }
+
+    #[test]
+    fn a_failure_does_not_tell_a_secret() {
+        let printed = "`sh -c echo key; exit 3` failed: ";
+        let said = |tool: Tool<'_>| tool.run().unwrap_err().to_string();
+        assert_eq!(said(sh("echo key; exit 3")), format!("{printed}key"));
+        assert_eq!(said(sh("echo key; exit 3").secret()), format!("{printed}it exited with code 3"));
+        assert!(said(sh("echo key; echo no room >&2; exit 3").secret()).ends_with(" failed: no room"));
+        assert_eq!(sh("echo key").secret().run().unwrap(), "key\n");
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
+use bootstrap_embedded::KIND_VERSION;
 use e2e_tests::program::{kfe2e, start_command};
+use serde_json::json;
 
 use super::world::{LIMIT, SHORT, World, everything};
 
@@ -32,7 +34,7 @@ pub(super) fn refusals(world: &World) {
         (vec!["--kind-config", &unknown], 2, "nodez"),
         (vec!["--nodes", "0"], 2, "nodes"),
         (vec!["--kubernetes-version", "1.32.0"], 2, "1.33 is the oldest that is supported"),
-        (vec!["--kind-image", "localhost/none:1"], 4, "localhost/none:1"),
+        (vec!["--kind-image", "localhost/none:1"], 4, "is not on this machine and cannot be pulled"),
         (vec!["--kind-config", &image, "--kind-image", &world.image], 2, "it names the node image other:1"),
         (vec!["--kind-image", &world.image, "--kubernetes-version", "1.36.3"], 2, "--kind-image"),
     ] {
@@ -49,13 +51,15 @@ pub(super) fn refusals(world: &World) {
     silent.args(&all).env("DOCKER_HOST", &host);
     let ended = start_command(&mut silent, "kfe2e without docker".into()).wait(SHORT);
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
-    assert!(ended.stderr.contains("Docker"), "{}", ended.stderr);
+    let sentence = format!("Docker does not answer at {host}: start it");
+    assert!(ended.stderr.contains(&sentence), "{}", ended.stderr);
     let mut silent = Command::new(kfe2e());
     silent.args(["down", "--cluster", "kind", "--name", "e2e-refused"]).env("DOCKER_HOST", &host);
     let ended = start_command(&mut silent, "kfe2e down without docker".into()).wait(SHORT).expect(0);
     let sentence = "whether there is one cannot be told: Docker does not answer";
     assert!(ended.stderr.contains(sentence), "{}", ended.stderr);
     removals(world, folder.path());
+    secret(&folder.path().join("secret"));
     assert_eq!(everything(world), before);
 }
 
@@ -76,17 +80,50 @@ fn removals(world: &World, state: &Path) {
         assert!(said.contains(part), "{said}");
     }
     // What goes wrong on the way is told once.
-    let docker = state.join("docker");
-    let answers = "#!/bin/sh\n[ \"$1\" = info ] && echo '{}' && exit\necho it broke >&2; exit 1\n";
-    fs::write(&docker, answers).unwrap();
-    fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).unwrap();
-    let facts = serde_json::json!({"schemaVersion": 2, "engine": {"runtime": "docker", "variables": {}},
-        "mark": "0", "invocations": [], "complete": true, "nodes": 1, "image": null, "networkIsOurs": false});
-    fs::write(&record, facts.to_string()).unwrap();
-    let mut command = Command::new(kfe2e());
-    command.args(["down", "--name", "e2e-damaged"]).env("XDG_STATE_HOME", state).env("PATH", state);
-    let said = start_command(&mut command, "kfe2e with a broken docker".into()).wait(SHORT).expect(4).stderr;
+    program(&state.join("docker"), "echo it broke >&2; exit 1");
+    fs::write(&record, recorded(Some("0"))).unwrap();
+    let said = down_with_stubs("e2e-damaged", state);
     assert_eq!(said.matches("it broke").count(), 1, "{said}");
+}
+
+/// What is printed beside a failure may be a key, and is not said.
+fn secret(state: &Path) {
+    let record = state.join("kfe2e/kind/e2e-secret/record.json");
+    fs::create_dir_all(record.parent().unwrap()).unwrap();
+    fs::write(&record, recorded(None)).unwrap();
+    fs::write(record.with_file_name("kubeconfig"), "").unwrap();
+    let node = r#"[{"Id": "n", "Name": "e2e-secret-control-plane", "State": {"Status": "running"}}]"#;
+    program(&state.join("docker"), &format!("[ \"$1\" = ps ] && echo n || echo '{node}'"));
+    let version = format!("kind {KIND_VERSION} go1.26.8 linux/amd64");
+    program(
+        &state.join("kind"),
+        &format!("[ \"$1\" = version ] && echo '{version}' && exit\necho KEY; exit 1"),
+    );
+    let said = down_with_stubs("e2e-secret", state);
+    let sentence = "`kind get kubeconfig --name e2e-secret` failed: it exited with code 1";
+    assert!(said.contains(sentence) && !said.contains("KEY"), "{said}");
+}
+
+/// The record of a cluster with this mark, or of one that was found.
+fn recorded(mark: Option<&str>) -> String {
+    let engine = json!({"runtime": "docker", "variables": {}});
+    json!({"schemaVersion": 2, "engine": engine, "mark": mark, "invocations": ["i"], "complete": true,
+        "nodes": 1, "image": null, "networkIsOurs": false})
+    .to_string()
+}
+
+/// A program that says of itself that it is Docker, and does this else.
+fn program(place: &Path, does: &str) {
+    let info = r#"{"DockerRootDir": "/var/lib/docker"}"#;
+    fs::write(place, format!("#!/bin/sh\n[ \"$1\" = info ] && echo '{info}' && exit\n{does}\n")).unwrap();
+    fs::set_permissions(place, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// What `kfe2e down` says that finds no other programs than those in the folder of its state, and fails.
+fn down_with_stubs(name: &str, state: &Path) -> String {
+    let mut command = Command::new(kfe2e());
+    command.args(["down", "--name", name]).env("XDG_STATE_HOME", state).env("PATH", state);
+    start_command(&mut command, "kfe2e down with stubs".into()).wait(SHORT).expect(4).stderr
 }
 
 /// What the flags have nothing to do with: processors, ports, disk, rights.

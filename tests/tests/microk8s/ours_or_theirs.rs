@@ -89,6 +89,24 @@ pub fn interrupted() {
         assert_eq!(stand_in.left(), Vec::<&str>::new(), "{call}");
         stand_in.end_hanging();
     }
+    // One that a killed `up` had only written down is installed by the next.
+    let stand_in = StandIn::new();
+    stand_in.killed_at("snap install", &UP);
+    stand_in.asked_an_hour_ago();
+    let up = stand_in.started_up_to("microk8s enable ingress", &UP);
+    up.signal(Signal::SIGINT);
+    up.wait(LIMIT).expect(130);
+    assert_eq!(stand_in.left(), Vec::<&str>::new());
+    stand_in.end_hanging();
+    // What was there before stays.
+    let stand_in = StandIn::new();
+    stand_in.killed_at("microk8s enable dns", &UP);
+    let up = stand_in.started_up_to("microk8s enable ingress", &UP);
+    up.signal(Signal::SIGINT);
+    up.wait(LIMIT).expect(130);
+    assert!(stand_in.left().contains(&"installed"));
+    stand_in.end_hanging();
+    stand_in.run(&DOWN).expect(0);
 }
 
 pub fn foreign() {

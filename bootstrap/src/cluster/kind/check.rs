@@ -38,6 +38,7 @@ pub(super) fn check(
     description: &Description,
 ) -> Result<(), Failure> {
     let config = request.complete_config(description.cgroup_v1);
+    reachable(&config, engine)?;
     architecture(request, &config, engine, description)?;
     if engine.is_local() {
         disk(&description.root, needed(request.node_count(), size_of_images))?;
@@ -46,6 +47,18 @@ pub(super) fn check(
         }
     }
     Ok(())
+}
+
+/// On another machine the API server would listen where only that machine reaches it.
+fn reachable(config: &Value, engine: &Engine) -> Result<(), Failure> {
+    match engine.far_away() {
+        Some(host) if !config::has_api_address(config) => Err(Failure::infrastructure(format!(
+            "{} is on another machine ({host}), and the cluster's API server would listen on its loopback address alone: \
+             give a --kind-config that says networking.apiServerAddress, an address of that machine that this one reaches",
+            engine.runtime
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// A node image for other processors ends with an error that says nothing of them. One that is not there yet is judged
@@ -110,6 +123,8 @@ fn free_port(address: &str, port: u16) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -124,6 +139,24 @@ mod tests {
         );
         assert!(disk(Path::new("/no/such/folder"), u64::MAX).is_ok());
         assert!(disk(Path::new("/proc"), 1).is_err());
+    }
+
+    #[test]
+    fn on_another_machine_the_api_server_needs_an_address() {
+        let engine = |host: &str| -> Engine {
+            let variables = json!({"DOCKER_HOST": host});
+            serde_json::from_value(json!({"runtime": "docker", "variables": variables})).unwrap()
+        };
+        let (here, far) = (engine("unix:///run/docker.sock"), engine("ssh://me@build"));
+        let config = |networking: Value| json!({"networking": networking});
+        let address = config(json!({"apiServerAddress": "192.168.1.7"}));
+        assert_eq!(reachable(&address, &far), Ok(()));
+        for config in [config(json!({})), config(json!({"apiServerAddress": ""})), json!({})] {
+            assert_eq!(reachable(&config, &here), Ok(()));
+            let said = reachable(&config, &far).unwrap_err().message;
+            assert!(said.starts_with("Docker is on another machine (ssh://me@build), "), "{said}");
+            assert!(said.contains("--kind-config that says networking.apiServerAddress"), "{said}");
+        }
     }
 
     #[test]

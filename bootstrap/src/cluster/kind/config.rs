@@ -124,6 +124,12 @@ pub(super) fn images(config: &Value) -> impl Iterator<Item = &str> {
     nodes_of(config).iter().filter_map(|node| node.get("image")?.as_str())
 }
 
+/// Whether a configuration says on which address of its host the API server listens.
+pub(super) fn has_api_address(config: &Value) -> bool {
+    let address = config.pointer("/networking/apiServerAddress").and_then(Value::as_str);
+    address.is_some_and(|address| !address.is_empty())
+}
+
 /// The TCP ports of the host that a configuration claims, with the address to listen on. A port that `kind` or the
 /// runtime picks is none.
 pub(super) fn ports(config: &Value) -> Vec<(String, u16)> {

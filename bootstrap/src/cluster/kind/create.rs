@@ -79,7 +79,7 @@ impl Maker<'_> {
         others.complaints().for_each(&mut *say);
         let others = others.facts;
         let network = self.engine.network();
-        let shares = |other: &&Facts| other.engine == self.engine;
+        let shares = |other: &&Facts| other.engine.shares_network_with(&self.engine);
         let facts = Facts {
             schema_version: SCHEMA_VERSION,
             engine: self.engine.clone(),

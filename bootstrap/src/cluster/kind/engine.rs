@@ -1,6 +1,6 @@
 //! A container runtime at its place: which answers, where, and what it says of itself.
 
-use std::{collections::BTreeMap, env, ffi::OsStr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, env, ffi::OsStr, net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,11 +21,16 @@ pub(super) struct Engine {
     pub(super) runtime: Runtime,
     /// Those of its variables that are set.
     variables: BTreeMap<String, String>,
+    /// How Docker that answered there tells itself from others; Podman does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
 }
 
 /// What a runtime says of itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Description {
+    /// Which one it is.
+    identity: Option<String>,
     /// Where it keeps images and containers, on its own machine.
     pub(super) root: PathBuf,
     /// Whether its machine has cgroups of version 1.
@@ -50,7 +55,7 @@ impl Engine {
                 variables.insert("DOCKER_CONTEXT".into(), current);
             }
         }
-        Self { runtime, variables }
+        Self { runtime, variables, identity: None }
     }
 
     /// The first runtime that answers, for a cluster that is to be made: whoever has none may make another kind.
@@ -64,7 +69,9 @@ impl Engine {
         for runtime in Runtime::ALL {
             let engine = Self::here(runtime);
             match engine.describe() {
-                Ok(description) => return Ok((engine, description)),
+                Ok(description) => {
+                    return Ok((Self { identity: description.identity.clone(), ..engine }, description));
+                }
                 Err(ToolError::Missing { .. }) => {}
                 Err(error) => refused = refused.or_else(|| Some(explain(runtime, &error))),
             }
@@ -102,21 +109,57 @@ impl Engine {
         self.variables.iter().fold(tool, |tool, (name, value)| tool.env(name, value))
     }
 
+    /// Whether `kind` puts the nodes of both into one network. Many variables lead to one Docker; where it does not say
+    /// which it is, only the same are known to.
+    pub(super) fn shares_network_with(&self, other: &Self) -> bool {
+        let is_same = match (&self.identity, &other.identity) {
+            (Some(one), Some(other)) => one == other,
+            _ => self.variables == other.variables,
+        };
+        is_same && (self.runtime, self.network()) == (other.runtime, other.network())
+    }
+
     /// The network that `kind` puts its nodes into.
     pub(super) fn network(&self) -> &str {
         let own = ["KIND_EXPERIMENTAL_DOCKER_NETWORK", "KIND_EXPERIMENTAL_PODMAN_NETWORK"];
         own.iter().find_map(|name| self.variables.get(*name)).map_or("kind", String::as_str)
     }
 
+    /// Where its variables say that it is, if that is another machine. Of a context, they do not say it.
+    pub(super) fn far_away(&self) -> Option<&str> {
+        self.host().filter(|host| is_elsewhere(host))
+    }
+
     /// Whether its containers run on this machine: then its disk, ports and kernel are this machine's.
     pub(super) fn is_local(&self) -> bool {
-        let hosts = ["DOCKER_HOST", "CONTAINER_HOST"].iter().find_map(|name| self.variables.get(*name));
         let elsewhere = ["DOCKER_CONTEXT", "CONTAINER_CONNECTION"];
-        hosts.map_or_else(
+        self.host().map_or_else(
             || elsewhere.iter().all(|name| !self.variables.contains_key(*name)),
             |host| host.starts_with("unix://"),
         )
     }
+
+    fn host(&self) -> Option<&str> {
+        ["DOCKER_HOST", "CONTAINER_HOST"]
+            .iter()
+            .find_map(|name| self.variables.get(*name))
+            .map(String::as_str)
+    }
+}
+
+/// Whether a host such as `ssh://me@build:22/run/docker.sock` is another machine.
+fn is_elsewhere(host: &str) -> bool {
+    let Some(("tcp" | "ssh", place)) = host.split_once("://") else { return false };
+    let place = place.split('/').next().unwrap_or_default();
+    let machine = place.rsplit_once('@').map_or(place, |(_, machine)| machine);
+    let name = match machine.strip_prefix('[') {
+        Some(address) => address.split(']').next(),
+        None => machine.split(':').next(),
+    };
+    let is_this = |name: &str| {
+        ["", "localhost"].contains(&name) || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    };
+    !name.is_none_or(is_this)
 }
 
 /// What a cluster that is to be made can be instead.
@@ -137,7 +180,12 @@ fn parse_info(runtime: Runtime, text: &str) -> Result<Description, String> {
         Runtime::Docker => (text("/DockerRootDir"), text("/CgroupVersion"), text("/Architecture")),
         Runtime::Podman => (text("/store/graphRoot"), text("/host/cgroupVersion"), text("/host/arch")),
     };
+    // Podman goes by the name docker, too, and answers in its own words.
+    if runtime == Runtime::Docker && root.is_empty() {
+        return Err("what answers is not Docker: if it is Podman, install that under its own name".to_owned());
+    }
     Ok(Description {
+        identity: Some(text("/ID").to_owned()).filter(|identity| !identity.is_empty()),
         root: root.into(),
         cgroup_v1: matches!(cgroup, "1" | "v1"),
         architecture: match architecture {
@@ -154,18 +202,23 @@ mod tests {
 
     #[test]
     fn both_runtimes_say_what_they_are() {
-        let docker =
-            r#"{"DockerRootDir": "/var/lib/docker", "CgroupVersion": "1", "Architecture": "x86_64"}"#;
+        let docker = r#"{"ID": "d", "DockerRootDir": "/var/lib/docker", "CgroupVersion": "1", "Architecture": "x86_64"}"#;
         let podman = r#"{"host": {"arch": "arm64", "cgroupVersion": "v2"}, "store": {"graphRoot": "/g"}}"#;
-        let description = |root: &str, cgroup_v1, architecture: &str| Description {
+        let description = |identity: Option<&str>, root: &str, cgroup_v1, architecture: &str| Description {
+            identity: identity.map(Into::into),
             root: root.into(),
             cgroup_v1,
             architecture: architecture.into(),
         };
-        assert_eq!(parse_info(Runtime::Docker, docker), Ok(description("/var/lib/docker", true, "amd64")));
-        assert_eq!(parse_info(Runtime::Podman, podman), Ok(description("/g", false, "arm64")));
+        assert_eq!(
+            parse_info(Runtime::Docker, docker),
+            Ok(description(Some("d"), "/var/lib/docker", true, "amd64"))
+        );
+        assert_eq!(parse_info(Runtime::Podman, podman), Ok(description(None, "/g", false, "arm64")));
         let silent = r#"{"ServerErrors": ["Cannot connect to the Docker daemon"]}"#;
         assert!(parse_info(Runtime::Docker, silent).unwrap_err().contains("Cannot connect"));
+        // What podman-docker brings.
+        assert!(parse_info(Runtime::Docker, podman).unwrap_err().starts_with("what answers is not Docker: "));
     }
 
     #[test]
@@ -175,15 +228,48 @@ mod tests {
         assert_eq!(or_another_kind(&stopped), Failure::infrastructure(wanted));
     }
 
+    fn engine(name: &str, value: &str) -> Engine {
+        let variables = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        Engine { runtime: Runtime::Docker, variables, identity: None }
+    }
+
+    #[test]
+    fn one_docker_has_one_network_whatever_leads_to_it() {
+        let of =
+            |engine: &Engine, identity: &str| Engine { identity: Some(identity.into()), ..engine.clone() };
+        let named = engine("DOCKER_HOST", "unix:///var/run/docker.sock");
+        let unnamed = Engine { variables: BTreeMap::new(), ..named.clone() };
+        assert!(of(&named, "1").shares_network_with(&of(&unnamed, "1")));
+        assert!(!of(&named, "1").shares_network_with(&of(&named, "2")));
+        // A record of before, and Podman.
+        assert!(named.shares_network_with(&of(&named, "1")));
+        assert!(!named.shares_network_with(&of(&unnamed, "1")));
+        let own = of(&engine("KIND_EXPERIMENTAL_DOCKER_NETWORK", "mine"), "1");
+        assert!(!own.shares_network_with(&of(&unnamed, "1")));
+        let read: Engine = serde_json::from_str(r#"{"runtime": "docker", "variables": {}}"#).unwrap();
+        assert_eq!(read, unnamed);
+    }
+
     #[test]
     fn a_place_far_away_is_not_this_machine() {
-        let engine = |name: &str, value: &str| Engine {
-            runtime: Runtime::Docker,
-            variables: BTreeMap::from([(name.to_owned(), value.to_owned())]),
-        };
         assert!(engine("DOCKER_HOST", "unix:///run/docker.sock").is_local());
         assert!(!engine("DOCKER_HOST", "tcp://10.0.0.1:2376").is_local());
         assert!(!engine("DOCKER_CONTEXT", "desktop").is_local());
+        for host in [
+            "tcp://10.0.0.1:2376",
+            "ssh://me@build",
+            "ssh://build:22/run/docker.sock",
+            "tcp://[fd00::1]:2375",
+        ] {
+            assert_eq!(engine("DOCKER_HOST", host).far_away(), Some(host));
+        }
+        for host in
+            ["unix:///run/docker.sock", "tcp://localhost:2375", "tcp://127.0.0.1:2375", "tcp://[::1]:2375"]
+        {
+            assert_eq!(engine("DOCKER_HOST", host).far_away(), None);
+        }
+        // That of Docker Desktop is this machine, to whoever uses it.
+        assert_eq!(engine("DOCKER_CONTEXT", "desktop-linux").far_away(), None);
         assert!(engine("DOCKER_CONFIG", "/x").is_local());
         assert_eq!(engine("DOCKER_CONFIG", "/x").network(), "kind");
         assert_eq!(engine("KIND_EXPERIMENTAL_DOCKER_NETWORK", "mine").network(), "mine");

@@ -109,9 +109,10 @@ pub(super) struct Others {
 }
 
 impl Others {
-    /// Whether one of them has its containers at this runtime, or may have.
+    /// Whether one of them has its containers in the network of this runtime, or may have.
     pub(super) fn may_use(&self, engine: &Engine) -> bool {
-        !self.unreadable.is_empty() || self.facts.iter().any(|facts| facts.engine == *engine)
+        let shares = |facts: &Facts| facts.engine.shares_network_with(engine);
+        !self.unreadable.is_empty() || self.facts.iter().any(shares)
     }
 
     /// A line for each record that cannot be read.

@@ -162,8 +162,8 @@ impl Kind {
 
     /// Asks `kind` for the kubeconfig, and keeps it where its owner alone can read it.
     fn write_kubeconfig(&self, engine: &Engine, cancel: &Cancel, say: Say<'_>) -> anyhow::Result<()> {
-        let text =
-            Program::find(cancel, say)?.tool(engine, self.name(), None, &["get", "kubeconfig"]).run()?;
+        let get = Program::find(cancel, say)?.tool(engine, self.name(), None, &["get", "kubeconfig"]);
+        let text = get.secret().run()?;
         self.record.keep(KUBECONFIG, text.as_bytes())
     }
 }

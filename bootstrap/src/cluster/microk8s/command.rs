@@ -47,12 +47,14 @@ pub(super) struct Call {
     pub(super) limit: Duration,
     /// Whether only what it leaves counts, not how it ends.
     pub(super) may_fail: bool,
+    /// Whether what it prints is for nobody's eyes.
+    pub(super) secret: bool,
 }
 
 impl Call {
     fn new(program: Program, args: &[&str], limit: Duration) -> Self {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Self { program, args, limit, may_fail: false }
+        Self { program, args, limit, may_fail: false, secret: false }
     }
 
     /// Whether the snap is installed, disabled revisions included.
@@ -108,7 +110,8 @@ impl Call {
 
     /// Prints an administrator's kubeconfig. The loopback address stays right when the machine's own changes.
     pub(super) fn config() -> Self {
-        Self::new(Program::Microk8s, &["config", "--use-loopback"], ASK_WITHIN)
+        let args = ["config", "--use-loopback"];
+        Self { secret: true, ..Self::new(Program::Microk8s, &args, ASK_WITHIN) }
     }
 
     /// Makes a report of services, logs and objects.
@@ -134,7 +137,8 @@ impl Call {
             // Its programs are Python's, which wants a locale with UTF-8.
             Program::Microk8s => Tool::new(microk8s()).env("LC_ALL", "C.UTF-8"),
         };
-        tool.args(&self.args).within(self.limit)
+        let tool = tool.args(&self.args).within(self.limit);
+        if self.secret { tool.secret() } else { tool }
     }
 }
 

@@ -208,12 +208,14 @@ impl Cluster for Microk8s {
 
     fn create(&self, say: Say<'_>) -> anyhow::Result<Created> {
         let _lock = lock::hold()?;
-        match self.start()? {
-            Start::Join { channel } => self.make(&channel, say),
-            Start::Install => {
-                self.make(&self.asked.channel, say).map_err(|reason| self.clean_up(reason, say))
-            }
-        }
+        let channel = match self.start()? {
+            Start::Join { channel } => channel,
+            Start::Install => self.asked.channel.clone(),
+        };
+        self.make(&channel, say).map_err(|reason| {
+            // Where there is no more than the record of an earlier attempt, the snap is installed here all the same.
+            if self.begun.get().is_some() { self.clean_up(reason, say) } else { reason }
+        })
     }
 
     fn interrupt(&self) {

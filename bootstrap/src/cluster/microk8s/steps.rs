@@ -155,6 +155,8 @@ mod tests {
             ["install", "microk8s", "--classic", "--channel=1.34/stable", "--no-wait"]
         );
         assert_eq!(Call::status().args, ["status", "--wait-ready", "--timeout", "600"]);
+        assert_eq!(Call::config().args, ["config", "--use-loopback"]);
+        assert!(Call::config().secret && !Call::status().secret);
         let enabled: Vec<Call> = asked(None).addons.iter().map(|addon| Call::enable(addon)).collect();
         assert_eq!(
             words(&enabled),
