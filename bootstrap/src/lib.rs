@@ -11,6 +11,7 @@ pub mod manifests;
 pub mod progress;
 pub mod run;
 pub mod tool;
+pub mod watched;
 
 use clap::Parser as _;
 use crds::ExitCode;

@@ -15,12 +15,12 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::{
     Api, Client, ResourceExt as _,
     api::{DeleteParams, ListParams},
-    runtime::{conditions::is_deleted, wait::await_condition},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Say;
+use crate::watched::{Wait, named, until};
 
 /// How long all of it may take; finalizers of Kubeflow's own objects are waited for.
 const WITHIN: Duration = Duration::from_mins(15);
@@ -176,10 +176,13 @@ async fn remove_run(client: &Client, run: &InventoryObject, deadline: Instant) -
         let params = only(DeleteParams::foreground(), &job_uid);
         let deleted = ask(patience(), || async { gone(jobs.delete(&name, &params).await) }).await;
         deleted.map_err(|why| fails(format!("Job {name}: {why}")))?;
-        let ended = timeout_at(deadline, await_condition(jobs.clone(), &name, is_deleted(&job_uid))).await;
-        let ended =
-            ended.map_err(|_| fails(format!("Job {name} is still being removed: its pod does not end")))?;
-        ended.map_err(|error| fails(format!("Job {name}: {error}")))?;
+        let what = format!("the pod of Job {name} to end");
+        let still = |found: &[&Job]| {
+            let there = found.iter().any(|job| job.uid().as_ref() == Some(&job_uid));
+            there.then(|| "the Job is still being removed".to_owned())
+        };
+        let ended = until(jobs.clone(), Wait { what: &what, objects: named(&name), deadline }, still);
+        Box::pin(ended).await.map_err(|unmet| fails(unmet.to_string()))?;
     }
     Ok(())
 }
