@@ -38,7 +38,9 @@ fn run(command_line: CommandLine) -> Result<ExitCode, Failure> {
         Command::Run(args) => runtime()?.block_on(Box::pin(run::run(&args))),
         Command::Up(args) => runtime()?.block_on(command::up::up(&args)),
         Command::Down(args) => command::down::down(&args),
-        Command::Assets { kubernetes_version } => command::assets::assets(kubernetes_version.as_deref()),
+        Command::Assets { kind, kubernetes_version } => {
+            command::assets::assets(kind, kubernetes_version.as_deref())
+        }
         Command::Inventory { from, name } => runtime()?.block_on(command::inventory::inventory(&from, &name)),
         Command::Image { command } => match command {
             ImageCommand::Load { cluster, folder } => command::image::load(&cluster, &folder),
