@@ -104,9 +104,12 @@ pub enum Command {
     /// Remove a cluster and everything that it left. Nothing to remove is a success.
     #[command(after_help = DOWN_EXAMPLES, mut_arg("cluster", |kind| kind.help(DOWN_CLUSTER)))]
     Down(DownArgs),
-    /// Fetch or build the binaries of the embedded cluster once, and print the folders that hold them.
+    /// Fetch or build the binaries of the embedded cluster, or the program kind, once, and print the folders that hold them.
     #[command(after_help = ASSETS_EXAMPLES)]
     Assets {
+        /// The program kind instead.
+        #[arg(long, conflicts_with = "kubernetes_version")]
+        kind: bool,
         /// Version of Kubernetes, such as 1.36 [default: the newest].
         #[arg(long, value_name = "VERSION")]
         kubernetes_version: Option<String>,

@@ -11,6 +11,7 @@ pub mod manifests;
 pub mod progress;
 pub mod run;
 pub mod tool;
+pub mod watched;
 
 use std::io::{Write as _, stderr};
 
@@ -40,7 +41,9 @@ fn run(command_line: CommandLine) -> Result<ExitCode, Failure> {
         Command::Up(args) => runtime()?.block_on(command::up::up(&args)),
         Command::Deploy(args) => runtime()?.block_on(command::deploy::deploy(&args)),
         Command::Down(args) => command::down::down(&args),
-        Command::Assets { kubernetes_version } => command::assets::assets(kubernetes_version.as_deref()),
+        Command::Assets { kind, kubernetes_version } => {
+            command::assets::assets(kind, kubernetes_version.as_deref())
+        }
         Command::Inventory { from, name } => runtime()?.block_on(command::inventory::inventory(&from, &name)),
         Command::Image { command } => match command {
             ImageCommand::Load { cluster, folder } => command::image::load(&cluster, &folder),

@@ -7,12 +7,13 @@ set -euo pipefail
 shopt -s inherit_errexit
 kfe2e=${KFE2E:?set KFE2E to the program} rounds=${1:-3}
 here=$(cd "$(dirname "$0")" && pwd)
-cache=${KFE2E_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kfe2e}
 archive=$("$here/../kind/node-image.sh")
 variables=$("$here/../kind/docker.sh")
 if [ -n "$variables" ]; then eval "export $variables"; fi
 kubeconfig=$(mktemp)
-kind=$cache/assets/kind-v0.33.0/kind
+# The one that kfe2e brings goes first on the PATH, so that both use the same.
+kind=$("$kfe2e" assets --kind)/kind
+export PATH=${kind%/*}:$PATH
 finish() {
   "$kfe2e" down --name bench >/dev/null 2>&1 || true
   "$kind" delete cluster --name bench-peer --kubeconfig "$kubeconfig" >/dev/null 2>&1 || true
@@ -50,7 +51,7 @@ peers() {
   "$kind" delete cluster --name bench-peer --kubeconfig "$kubeconfig" 2>/dev/null
 }
 
-# The first cluster brings the program kind, and reads from the disk what every later one finds in memory: it counts for neither.
+# The first cluster reads from the disk what every later one finds in memory: it counts for neither.
 ours >/dev/null
 ratios=()
 for ((round = 0; round < rounds; round++)); do

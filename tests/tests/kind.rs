@@ -1,5 +1,7 @@
 //! `--cluster kind`: real kind clusters in a real Docker, used as its users do.
 
+#[path = "kind/limited.rs"]
+mod limited;
 #[path = "kind/of_others.rs"]
 mod of_others;
 #[path = "kind/refusals.rs"]
@@ -16,6 +18,7 @@ use e2e_tests::{
 };
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 use of_others::{existing, others_untouched, overtaken, replaced, reuse_of_nothing};
 use refusals::{docker_absent, refusals, unfit_machine};
@@ -85,16 +88,49 @@ fn samples_pass(world: &World) {
     assert_eq!(everything(world), before);
 }
 
+/// A configuration as Kubeflow's manifests have one: three nodes, and the issuer of service accounts' tokens.
+const LIKE_KUBEFLOWS: &str = "\
+kind: Cluster
+apiVersion: kind.x-k8s.io/v1alpha4
+nodes:
+- role: control-plane
+  kubeadmConfigPatches:
+  - |
+    kind: ClusterConfiguration
+    apiServer:
+      extraArgs:
+      - {name: service-account-issuer, value: https://kubernetes.default.svc}
+- role: worker
+- role: worker
+";
+
+/// What the configuration of a user says is there, and what Kubeflow needs beside it.
 fn three_nodes(world: &World) {
     let before = everything(world);
     let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out");
-    let more = ["--cluster", "kind", "--nodes", "3", "--script", "manifests/samples/kubeflow-pipelines.py"];
-    world.run("e2e-three", "tests/kubeflow-mini", &out, &more).expect(0);
+    let image = limited::image(world, folder.path());
+    let (out, config) = (folder.path().join("out"), folder.path().join("kind.yaml"));
+    fs::write(&config, LIKE_KUBEFLOWS).unwrap();
+    let named = ["--kind-config", config.to_str().unwrap(), "--kind-image", &image];
+    let run =
+        ["--cluster", "kind", "--keep", "always", "--script", "manifests/samples/kubeflow-pipelines.py"];
+    world.run("e2e-three", "tests/kubeflow-mini", &out, &[&run[..], &named].concat()).expect(0);
     let nodes = fs::read_to_string(out.join("objects/nodes.yaml")).unwrap();
+    let kubeconfig = world.up("e2e-three", &named);
+    let read = |path: &str| -> Value {
+        serde_json::from_str(&world.kubectl(&kubeconfig, &["get", "--raw", path]).expect(0).stdout).unwrap()
+    };
     for node in ["e2e-three-control-plane", "e2e-three-worker", "e2e-three-worker2"] {
         assert!(nodes.contains(&format!("name: {node}\n")), "{node} is missing");
+        let kubelet = &read(&format!("/api/v1/nodes/{node}/proxy/configz"))["kubeletconfig"];
+        assert_eq!(kubelet["serializeImagePulls"], false, "{node}: {kubelet}");
     }
+    assert_eq!(read("/.well-known/openid-configuration")["issuer"], "https://kubernetes.default.svc");
+    let network = read("/apis/apps/v1/namespaces/kube-system/daemonsets/kindnet");
+    let resources = &network["spec"]["template"]["spec"]["containers"][0]["resources"];
+    assert!(resources.get("limits").is_none() && resources.get("requests").is_some(), "{resources}");
+    world.down("e2e-three").expect(0);
+    limited::remove(world, &image);
     assert_eq!(everything(world), before);
 }
 

@@ -35,6 +35,20 @@ pub(crate) const INVENTORY: &str = "/api/v1/namespaces/kubeflow-e2e-system/confi
 #[derive(Clone, Default)]
 pub(crate) struct ApiServer(Arc<Mutex<State>>);
 
+/// What goes wrong with one request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// The server is too busy to obey it.
+    Busy,
+    /// It is obeyed, and the answer is lost.
+    LostAnswer,
+}
+
+impl Fault {
+    /// All of them.
+    pub(crate) const ALL: [Self; 2] = [Self::Busy, Self::LostAnswer];
+}
+
 #[derive(Default)]
 struct State {
     objects: BTreeMap<String, Value>,
@@ -43,6 +57,8 @@ struct State {
     requests: Vec<String>,
     /// Requests that are not allowed.
     forbidden: Vec<String>,
+    /// What goes wrong at which request, counted from 0.
+    faults: BTreeMap<usize, Fault>,
     /// What somebody does right after a request.
     after: Vec<(String, String, Option<Value>)>,
 }
@@ -83,6 +99,11 @@ impl ApiServer {
     /// Forbids a request such as `PATCH /api/v1/namespaces/a`.
     pub(crate) fn forbid(&self, request: &str) {
         self.state().forbidden.push(request.to_owned());
+    }
+
+    /// Lets one request go wrong, counted from 0.
+    pub(crate) fn fail(&self, nth: usize, fault: Fault) {
+        self.state().faults.insert(nth, fault);
     }
 
     /// The object there.
@@ -128,7 +149,11 @@ impl State {
 
     fn answer(&mut self, method: &str, path: &str, query: Option<&str>, body: &Value) -> (u16, Value) {
         let request = format!("{method} {path}");
+        let fault = self.faults.remove(&self.requests.len());
         self.requests.push(request.clone());
+        if matches!(fault, Some(Fault::Busy)) {
+            return status(429);
+        }
         let answer = match method {
             _ if self.forbidden.contains(&request) => status(403),
             "GET" => self.read(path, query.unwrap_or_default()),
@@ -146,7 +171,7 @@ impl State {
                 None => drop(self.objects.remove(&path)),
             }
         }
-        answer
+        if matches!(fault, Some(Fault::LostAnswer)) { status(504) } else { answer }
     }
 
     fn read(&self, path: &str, query: &str) -> (u16, Value) {
@@ -244,6 +269,8 @@ fn status(code: u16) -> (u16, Value) {
     let reason = match code {
         403 => "Forbidden",
         404 => "NotFound",
+        429 => "TooManyRequests",
+        504 => "Timeout",
         _ => "Conflict",
     };
     let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": reason, "reason": reason});

@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod api_server;
 pub mod apply;
+mod ask;
 mod found;
 pub mod gate;
 pub mod inventory;
@@ -19,6 +20,7 @@ pub mod resource;
 pub mod source;
 
 pub use apply::{Applied, AppliedObject, ApplyError, ApplyOptions, Progress};
+pub use ask::{Patience, Unanswered, ask, ask_aloud};
 pub use found::found;
 pub use gate::{GateManifests, GateManifestsError, gate_manifests};
 pub use inventory::{Before, Claim, Recorded, RecordedError, apply_recorded};

@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::anyhow;
-use bootstrap_install::{ApplyOptions, found, gone, inventory, inventory::Held, only, remove, remove::Class};
+use bootstrap_install::{
+    ApplyOptions, Patience, ask, found, gone, inventory, inventory::Held, only, remove, remove::Class,
+};
 use crds::{
     inventory::InventoryObject,
     names::{SYSTEM_NAMESPACE, label},
@@ -13,12 +15,12 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::{
     Api, Client, ResourceExt as _,
     api::{DeleteParams, ListParams},
-    runtime::{conditions::is_deleted, wait::await_condition},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Say;
+use crate::watched::{Wait, named, until};
 
 /// How long all of it may take; finalizers of Kubeflow's own objects are waited for.
 const WITHIN: Duration = Duration::from_mins(15);
@@ -44,9 +46,17 @@ impl Whose {
     }
 }
 
+/// What is to be done about anything that keeps a removal from its end.
+pub(super) const NEXT_STEP: &str =
+    "once that is mended, `kfe2e down` with the flags that name this cluster removes what is left";
+
 /// Removes runs with what they made, the operator, Kubeflow, and the inventory that says which of it is ours. Twice is as
 /// good as once. Returns what stays, in one sentence each.
 pub(super) async fn remove_made(client: &Client, whose: &Whose, say: Say<'_>) -> anyhow::Result<Vec<String>> {
+    removed(client, whose, say).await.map_err(|error| anyhow!("{error:#}; {NEXT_STEP}"))
+}
+
+async fn removed(client: &Client, whose: &Whose, say: Say<'_>) -> anyhow::Result<Vec<String>> {
     let deadline = Instant::now() + WITHIN;
     let options = ApplyOptions::until(deadline);
     let nothing = |say: Say<'_>| {
@@ -86,7 +96,7 @@ pub(super) async fn remove_made(client: &Client, whose: &Whose, say: Say<'_>) ->
         }
     };
     if !failures.is_empty() {
-        return Err(anyhow!("{}; mend that and run the same `kfe2e down` again", failures.join("; ")));
+        return Err(anyhow!(failures.join("; ")));
     }
     // Last of all the namespace, with the inventory in it: until it has gone the cluster is claimed.
     if let Some(own) = own.filter(|_| kept.is_empty()) {
@@ -147,9 +157,9 @@ fn stays(object: &InventoryObject) -> String {
 async fn remove_run(client: &Client, run: &InventoryObject, deadline: Instant) -> anyhow::Result<()> {
     let api: Api<E2ETest> = Api::all(client.clone());
     let fails = |why: String| anyhow!("removing {RUN} {}: {why}", run.name);
-    let late = |_| fails("the API server did not answer in time".into());
-    let answer = timeout_at(deadline, api.get(&run.name)).await.map_err(late)?;
-    let Some(run_now) = found(answer).map_err(|error| fails(error.to_string()))? else { return Ok(()) };
+    let patience = || Patience::of_a_restart().by(deadline);
+    let run_now = ask(patience(), || async { found(api.get(&run.name).await) }).await;
+    let Some(run_now) = run_now.map_err(|why| fails(why.to_string()))? else { return Ok(()) };
     let uid = run_now.uid().unwrap_or_default();
     if run.uid.as_ref() != Some(&uid) {
         return Ok(());
@@ -157,21 +167,22 @@ async fn remove_run(client: &Client, run: &InventoryObject, deadline: Instant) -
     let jobs: Api<Job> = Api::namespaced(client.clone(), &run_now.spec.target_namespace);
     let selector = ListParams::default().labels(&format!("{}={uid}", label::RUN_UID));
     // First the run: an operator that still runs makes no Job for one that is gone.
-    let deleted = timeout_at(deadline, api.delete(&run.name, &only(DeleteParams::background(), &uid)))
-        .await
-        .map_err(late)?;
-    gone(deleted).map_err(|error| fails(error.to_string()))?;
-    let list = timeout_at(deadline, jobs.list(&selector)).await.map_err(late)?;
-    for job in list.map_err(|error| fails(error.to_string()))? {
+    let params = only(DeleteParams::background(), &uid);
+    let deleted = ask(patience(), || async { gone(api.delete(&run.name, &params).await) }).await;
+    deleted.map_err(|why| fails(why.to_string()))?;
+    let list = ask(patience(), || jobs.list(&selector)).await.map_err(|why| fails(why.to_string()))?;
+    for job in list {
         let (name, job_uid) = (job.name_any(), job.uid().unwrap_or_default());
-        let deleted = timeout_at(deadline, jobs.delete(&name, &only(DeleteParams::foreground(), &job_uid)))
-            .await
-            .map_err(late)?;
-        gone(deleted).map_err(|error| fails(format!("Job {name}: {error}")))?;
-        let ended = timeout_at(deadline, await_condition(jobs.clone(), &name, is_deleted(&job_uid))).await;
-        let ended =
-            ended.map_err(|_| fails(format!("Job {name} is still being removed: its pod does not end")))?;
-        ended.map_err(|error| fails(format!("Job {name}: {error}")))?;
+        let params = only(DeleteParams::foreground(), &job_uid);
+        let deleted = ask(patience(), || async { gone(jobs.delete(&name, &params).await) }).await;
+        deleted.map_err(|why| fails(format!("Job {name}: {why}")))?;
+        let what = format!("the pod of Job {name} to end");
+        let still = |found: &[&Job]| {
+            let there = found.iter().any(|job| job.uid().as_ref() == Some(&job_uid));
+            there.then(|| "the Job is still being removed".to_owned())
+        };
+        let ended = until(jobs.clone(), Wait { what: &what, objects: named(&name), deadline }, still);
+        Box::pin(ended).await.map_err(|unmet| fails(unmet.to_string()))?;
     }
     Ok(())
 }

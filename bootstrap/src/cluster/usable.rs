@@ -2,28 +2,22 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Debug,
-    pin::pin,
     time::{Duration, Instant},
 };
 
-use anyhow::bail;
-use futures::{StreamExt as _, TryFutureExt as _};
+use futures::TryFutureExt as _;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Node, ServiceAccount},
 };
-use kube::{
-    Api, Client, Resource, ResourceExt as _,
-    runtime::{
-        WatchStreamExt as _,
-        watcher::{Config, Event, watcher},
-    },
-};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client, ResourceExt as _, runtime::watcher::Config};
 
 use super::{Created, blocking::block_on, connect::client};
-use crate::{failure::Failure, tool::Cancel};
+use crate::{
+    failure::Failure,
+    tool::Cancel,
+    watched::{Wait, named, until},
+};
 
 /// How often a cancellation is looked for; it has no event.
 const TICK: Duration = Duration::from_millis(100);
@@ -63,83 +57,20 @@ async fn usable(
     within: Duration,
 ) -> anyhow::Result<BTreeMap<String, f64>> {
     let seconds = |()| begin.elapsed().as_secs_f64();
+    let deadline = tokio::time::Instant::now() + within;
+    let wait = |what, objects| Wait { what, objects, deadline };
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
-    let account = until(
-        accounts,
-        Config::default().fields("metadata.name=default"),
-        within,
-        "the service account `default`",
-        |found| no_account(&found),
-    );
-    let node = until(
-        Api::<Node>::all(client.clone()),
-        Config::default(),
-        within,
-        "the nodes to be ready",
-        |found| not_ready(&found, nodes),
-    );
+    let account = until(accounts, wait("the service account `default`", named("default")), no_account);
+    let nodes_ready = wait("the nodes to be ready", Config::default());
+    let node = until(Api::<Node>::all(client.clone()), nodes_ready, |found| not_ready(found, nodes));
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), "kube-system");
-    let dns = until(
-        deployments,
-        Config::default().labels("k8s-app=kube-dns"),
-        within,
-        "DNS to be available",
-        |found| no_dns(&found),
-    );
+    let available = wait("DNS to be available", Config::default().labels("k8s-app=kube-dns"));
+    let dns = until(deployments, available, no_dns);
     let (account, node, dns) =
         tokio::try_join!(account.map_ok(seconds), node.map_ok(seconds), dns.map_ok(seconds))?;
     Ok([("apiReadySeconds", account), ("nodeReadySeconds", node), ("dnsReadySeconds", dns)]
         .map(|(name, seconds)| (name.to_owned(), seconds))
         .into())
-}
-
-/// Watches objects until nothing is lacking any more; the error says what was, last.
-async fn until<K>(
-    api: Api<K>,
-    config: Config,
-    within: Duration,
-    what: &str,
-    lacking: impl Fn(Vec<&K>) -> Option<String>,
-) -> anyhow::Result<()>
-where
-    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
-{
-    let deadline = tokio::time::Instant::now() + within;
-    let mut events = pin!(watcher(api, config).default_backoff());
-    let mut objects: BTreeMap<String, K> = BTreeMap::new();
-    let mut lacks = "the API server has not answered".to_owned();
-    loop {
-        let Ok(event) = tokio::time::timeout_at(deadline, events.next()).await else {
-            bail!("waited {} s in vain for {what}: {lacks}", within.as_secs());
-        };
-        match event {
-            None => bail!("the watch for {what} ended: {lacks}"),
-            // It tries again by itself.
-            Some(Err(error)) => {
-                lacks = error.to_string();
-                continue;
-            }
-            Some(Ok(Event::Init)) => {
-                objects.clear();
-                continue;
-            }
-            Some(Ok(Event::InitApply(object))) => {
-                objects.insert(object.name_any(), object);
-                continue;
-            }
-            Some(Ok(Event::InitDone)) => {}
-            Some(Ok(Event::Apply(object))) => {
-                objects.insert(object.name_any(), object);
-            }
-            Some(Ok(Event::Delete(object))) => {
-                objects.remove(&object.name_any());
-            }
-        }
-        match lacking(objects.values().collect()) {
-            None => return Ok(()),
-            Some(reason) => lacks = reason,
-        }
-    }
 }
 
 fn no_account(accounts: &[&ServiceAccount]) -> Option<String> {

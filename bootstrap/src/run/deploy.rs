@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use bootstrap_install::{Before, Claim, GateManifests, Object, gate_manifests};
+use bootstrap_install::{Before, Claim, GateManifests, Object, Patience, ask, found, gate_manifests};
 use crds::{gate_inventory::KUBEFLOW, run_event::Stage, v1alpha1::E2ETestSpec};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{
-    Api, Client,
-    runtime::{conditions::is_created, wait::await_condition},
-};
+use kube::{Api, Client};
+use tokio::time::Instant;
 
 use super::{apply, lasting, operator_ready::operator_ready, plan::Operator, stages::Figures};
-use crate::{failure::Failure, manifests, progress::Progress};
-
-/// How long one question may take.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+use crate::{
+    failure::Failure,
+    manifests,
+    progress::Progress,
+    watched::{Wait, named, until},
+};
 
 /// How long the target namespace may take to appear: as long as Kubeflow itself.
 const TARGET_WITHIN: Duration = Duration::from_mins(45);
@@ -66,18 +66,15 @@ async fn target_exists(client: &Client, name: &str, progress: &Progress) -> Resu
     let api: Api<Namespace> = Api::all(client.clone());
     let place = format!("the target namespace {name}");
     let failed = |error: String| Failure::infrastructure(format!("{place}: {error}"));
-    let there = tokio::time::timeout(ANSWERS_WITHIN, api.get_opt(name)).await;
-    let there = there.map_err(|_| failed("the API server did not answer".into()))?;
-    if there.map_err(|error| failed(error.to_string()))?.is_some() {
+    let there = ask(Patience::of_a_restart(), || async { found(api.get(name).await) }).await;
+    if there.map_err(|why| failed(why.to_string()))?.is_some() {
         return Ok(());
     }
     progress.say(Stage::Deploy, format!("{place} does not exist yet: waiting for Kubeflow to make it"));
-    match tokio::time::timeout(TARGET_WITHIN, await_condition(api, name, is_created())).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(_) => Err(failed(format!(
-            "it did not appear within {} min: is it a profile of this Kubeflow? --target-namespace names another",
-            TARGET_WITHIN.as_secs() / 60
-        ))),
-    }
+    let wait = Wait { what: &place, objects: named(name), deadline: Instant::now() + TARGET_WITHIN };
+    let lacking = |found: &[&Namespace]| {
+        let why = "it does not exist; is it a profile of this Kubeflow? --target-namespace names another";
+        found.is_empty().then(|| why.to_owned())
+    };
+    until(api, wait, lacking).await.map_err(|unmet| Failure::infrastructure(unmet.to_string()))
 }

@@ -7,11 +7,15 @@ use futures::StreamExt as _;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
     Api, Client,
-    runtime::{WatchStreamExt as _, conditions::is_deployment_completed, wait::await_condition, watcher},
+    runtime::{WatchStreamExt as _, conditions::is_deployment_completed, wait::Condition as _, watcher},
 };
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
-use crate::{failure::Failure, progress::Progress};
+use crate::{
+    failure::Failure,
+    progress::Progress,
+    watched::{Unmet, Wait, named, until},
+};
 
 /// The pods of the operator, as its Deployment selects them.
 const OPERATOR_PODS: &str = "app.kubernetes.io/name=kubeflow-e2e-operator";
@@ -26,26 +30,47 @@ const IMAGE_WITHIN: Duration = Duration::from_mins(1);
 /// Waits until the operator is ready; ends early when its image cannot be had.
 pub async fn operator_ready(client: &Client, progress: &Progress) -> Result<(), Failure> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), names::SYSTEM_NAMESPACE);
-    let ready = await_condition(deployments, names::OPERATOR, is_deployment_completed());
+    let what = format!("Deployment {}/{} to be ready", names::SYSTEM_NAMESPACE, names::OPERATOR);
+    let deadline = Instant::now() + READY_WITHIN;
+    let ready =
+        until(deployments, Wait { what: &what, objects: named(names::OPERATOR), deadline }, not_ready);
     let mut blocking = None;
     let outcome = {
-        let watched = async {
-            tokio::select! {
-                ready = ready => ready.map(drop).map_err(|error| format!("waiting for the operator: {error}")),
-                why = no_image(client, progress, &mut blocking) => Err(why),
+        tokio::select! {
+            ready = Box::pin(ready) => ready.map_err(Why::Unmet),
+            why = Box::pin(no_image(client, progress, &mut blocking)) => Err(Why::Image(why)),
+        }
+    };
+    outcome.map_err(|why| {
+        Failure::infrastructure(match why {
+            Why::Image(why) => why,
+            Why::Unmet(unmet) => {
+                let pods = format!("see `kubectl describe pods -n {}`", names::SYSTEM_NAMESPACE);
+                format!("{unmet}; {}", blocking.map_or(pods, |blocking| blocking.to_string()))
             }
-        };
-        timeout_at(Instant::now() + READY_WITHIN, Box::pin(watched)).await
-    };
-    let late = |_| {
-        let (namespace, name, seconds) = (names::SYSTEM_NAMESPACE, names::OPERATOR, READY_WITHIN.as_secs());
-        let why = blocking.map_or_else(
-            || format!("see `kubectl describe pods -n {namespace}`"),
-            |blocking| blocking.to_string(),
-        );
-        Err(format!("Deployment {namespace}/{name} was not ready within {seconds} s: {why}"))
-    };
-    outcome.unwrap_or_else(late).map_err(Failure::infrastructure)
+        })
+    })
+}
+
+/// Why the operator is not ready.
+enum Why {
+    /// Its image cannot be had.
+    Image(String),
+    /// Nobody knows, or nobody says.
+    Unmet(Unmet),
+}
+
+/// What the operator's Deployment lacks.
+fn not_ready(found: &[&Deployment]) -> Option<String> {
+    let Some(deployment) = found.first() else { return Some("it does not exist".to_owned()) };
+    if is_deployment_completed().matches_object(Some(*deployment)) {
+        return None;
+    }
+    let status = deployment.status.as_ref();
+    let conditions = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
+    let unavailable = conditions.filter(|condition| condition.status != "True");
+    let said = unavailable.filter_map(|condition| condition.message.clone()).next();
+    Some(said.unwrap_or_else(|| "its pods are on their way".to_owned()))
 }
 
 /// Follows the operator's pods; returns when their image has been refused for too long.

@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use bootstrap_embedded::KIND_VERSION;
 use e2e_tests::{
     cluster::kubectl,
     docker::{Docker, node_image_archive},
@@ -90,11 +89,10 @@ impl World {
     }
 }
 
-/// The kind program that `kfe2e` uses, as the user's own.
+/// The kind program that `kfe2e` brings, as the user's own; one of the PATH may be another.
 pub(super) fn kind() -> PathBuf {
-    let cache = std::env::var("KFE2E_CACHE")
-        .map_or_else(|_| PathBuf::from(std::env::var("HOME").unwrap()).join(".cache/kfe2e"), PathBuf::from);
-    cache.join(format!("assets/kind-{KIND_VERSION}/kind"))
+    let said = start_command(Command::new(kfe2e()).args(["assets", "--kind"]), "kfe2e assets --kind".into());
+    Path::new(said.wait(LIMIT).expect(0).stdout.trim()).join("kind")
 }
 
 /// Everything that a kind cluster could leave: in Docker, and in files of the user.

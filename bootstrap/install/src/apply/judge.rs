@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, io, time::Duration};
 
-use kube::core::Status;
+use kube::{client::AuthError, core::Status};
 
 /// What to do about a failed request.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -54,10 +54,31 @@ pub struct Expected<'a> {
     pub namespace: bool,
 }
 
-/// Judges a failed request.
+/// Judges a failed request to apply an object.
 pub fn judge(error: &kube::Error, expected: Expected<'_>) -> Judgement {
     match error {
         kube::Error::Api(status) => judge_status(status, expected),
+        other => judge_way(other),
+    }
+}
+
+/// Judges a failed request of which nothing is known but that it may be repeated: whatever the API server says of the
+/// object is final, and what it says of itself passes.
+pub fn judge_question(error: &kube::Error) -> Judgement {
+    let kube::Error::Api(status) = error else { return judge_way(error) };
+    let message = words(status);
+    match status.code {
+        408 | 500.. => Judgement::Passing { reason: message, after: asked_pause(status) },
+        429 => busy(status),
+        _ => Judgement::Final(Refusal::Other(message)),
+    }
+}
+
+/// Judges a request that got no answer.
+fn judge_way(error: &kube::Error) -> Judgement {
+    match error {
+        // Credentials that are not to be had now are had by no waiting: who gives them has been asked.
+        other if is_credentials(other) => Judgement::Final(Refusal::Other(root_cause(other))),
         kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_)
             if !is_tls(error) =>
         {
@@ -73,12 +94,8 @@ pub fn judge(error: &kube::Error, expected: Expected<'_>) -> Judgement {
 
 /// Judges what the API server answered.
 fn judge_status(status: &Status, expected: Expected<'_>) -> Judgement {
-    let message = status.message.trim().to_owned();
+    let (message, after) = (words(status), asked_pause(status));
     let details = status.details.as_ref();
-    let after = details
-        .map(|details| details.retry_after_seconds)
-        .filter(|seconds| *seconds > 0)
-        .map(|seconds| Duration::from_secs(seconds.into()));
     match status.code {
         404 if details.is_some_and(|details| details.kind == "namespaces") => {
             let namespace = details.map(|details| details.name.clone()).unwrap_or_default();
@@ -93,16 +110,35 @@ fn judge_status(status: &Status, expected: Expected<'_>) -> Judgement {
         409 => {
             conflict(status).map_or_else(|| Judgement::Passing { reason: message, after }, Judgement::Final)
         }
-        429 => Judgement::Passing { reason: format!("the API server is busy: {message}"), after },
+        429 => busy(status),
         // The API server answers an object that does not fit its kind's schema with 500.
         500 if message.contains("failed to create typed patch object") => {
             Judgement::Final(Refusal::Other(message))
         }
-        500.. => Judgement::Passing { reason: message, after },
+        408 | 500.. => Judgement::Passing { reason: message, after },
         _ if message.contains("field is immutable") || message.contains("updates to statefulset spec") => {
             Judgement::Final(Refusal::Immutable(message))
         }
         _ => Judgement::Final(Refusal::Other(message)),
+    }
+}
+
+/// What the API server says, or else the number by which it does.
+fn words(status: &Status) -> String {
+    let message = status.message.trim();
+    if message.is_empty() { format!("the API server answers {}", status.code) } else { message.to_owned() }
+}
+
+/// When the API server asks to be asked again.
+fn asked_pause(status: &Status) -> Option<Duration> {
+    let seconds = status.details.as_ref().map(|details| details.retry_after_seconds);
+    seconds.filter(|seconds| *seconds > 0).map(|seconds| Duration::from_secs(seconds.into()))
+}
+
+fn busy(status: &Status) -> Judgement {
+    Judgement::Passing {
+        reason: format!("the API server is busy: {}", words(status)),
+        after: asked_pause(status),
     }
 }
 
@@ -137,6 +173,11 @@ fn is_tls(error: &kube::Error) -> bool {
     causes(error).any(|cause| {
         cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
     })
+}
+
+/// Whether it is the credentials that are not to be had.
+fn is_credentials(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Auth(_)) || causes(error).any(<dyn std::error::Error>::is::<AuthError>)
 }
 
 /// The text of the innermost cause.
@@ -212,6 +253,23 @@ mod tests {
                 after: Some(Duration::from_secs(1)),
             }
         );
+    }
+
+    #[test]
+    fn a_question_passes_by_what_the_server_says_of_itself_alone() {
+        for code in [408, 429, 500, 503, 504] {
+            reason(judge_question(&answer(code, "no", &json!({}))));
+        }
+        for code in [400, 401, 403, 404, 409, 410, 422] {
+            assert_eq!(refusal(judge_question(&answer(code, "no", &json!({})))), "no");
+        }
+        let asked = judge_question(&answer(503, "", &json!({"retryAfterSeconds": 2})));
+        let words = "the API server answers 503".to_owned();
+        assert_eq!(asked, Judgement::Passing { reason: words, after: Some(Duration::from_secs(2)) });
+        let lost = kube::Error::Service(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)));
+        reason(judge_question(&lost));
+        let expired = kube::Error::Service(Box::new(AuthError::AuthExec("expired".into())));
+        assert!(refusal(judge_question(&expired)).contains("expired"));
     }
 
     #[test]

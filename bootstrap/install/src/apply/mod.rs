@@ -11,10 +11,11 @@ use kube::Client;
 use tokio::time::Instant;
 
 pub(crate) use discover::learn;
-pub use judge::{Expected, Judgement, Refusal, judge};
+pub use judge::{Expected, Judgement, Refusal, judge, judge_question};
 pub(crate) use send::has_part;
 
 use crate::{
+    ask::{Patience, REQUEST_WITHIN},
     namespaces::makes_namespace,
     object::{Identity, Object},
     order::{WaveName, waves},
@@ -48,8 +49,19 @@ impl ApplyOptions {
             only_new: false,
             deadline,
             concurrency: 4,
-            request_timeout: Duration::from_secs(30),
+            request_timeout: REQUEST_WITHIN,
         }
+    }
+
+    /// The same, but through within `limit` from now at the latest.
+    #[must_use]
+    pub(crate) fn at_most(&self, limit: Duration) -> Self {
+        Self { deadline: self.deadline.min(Instant::now() + limit), ..self.clone() }
+    }
+
+    /// How long one question is asked.
+    pub(crate) const fn patience(&self) -> Patience {
+        Patience { deadline: self.deadline, request: self.request_timeout }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{
     borrow::Cow,
     sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
 };
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
@@ -18,22 +17,7 @@ use tokio::{
 };
 
 use super::{Applied, AppliedObject, ApplyError, ApplyOptions, Judgement, Progress, Target, judge};
-use crate::{found::found, object::Object};
-
-/// First pause before a request is made again: a fresh CRD serves within tens of milliseconds.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-
-/// Longest pause: what was waited for is seen this soon after it came.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// Longest pause that a server may ask for.
-const LONGEST_ASKED_PAUSE: Duration = Duration::from_secs(10);
-
-/// The pause before attempt `attempt + 1`, at least as long as the server asks for.
-pub(super) fn backoff(attempt: u32, asked: Option<Duration>) -> Duration {
-    let grown = FIRST_PAUSE.saturating_mul(1 << (attempt / 2).min(10)).min(LONGEST_PAUSE);
-    grown.max(asked.unwrap_or_default().min(LONGEST_ASKED_PAUSE))
-}
+use crate::{ask::backoff, found::found, object::Object};
 
 /// Sends objects and keeps count.
 pub(super) struct Sender<'a> {
@@ -222,18 +206,4 @@ fn applied(target: &Target<'_>, object: PartialObjectMeta<DynamicObject>) -> App
 
 fn passing(reason: &str) -> Judgement {
     Judgement::Passing { reason: reason.to_owned(), after: None }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_a_second_and_heed_the_server() {
-        let pauses: Vec<u128> = (0..12).map(|attempt| backoff(attempt, None).as_millis()).collect();
-        assert_eq!(pauses, [50, 50, 100, 100, 200, 200, 400, 400, 800, 800, 1000, 1000]);
-        assert_eq!(backoff(0, Some(Duration::from_secs(3))), Duration::from_secs(3));
-        assert_eq!(backoff(0, Some(Duration::from_hours(1))), Duration::from_secs(10));
-        assert_eq!(backoff(u32::MAX, None), Duration::from_secs(1));
-    }
 }

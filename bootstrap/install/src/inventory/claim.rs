@@ -29,31 +29,22 @@ pub struct Claim {
 /// The API server does not say.
 pub async fn claim(client: &Client, invocation: &str) -> Result<Option<Claim>, InventoryError> {
     let own_namespace = namespace::ensure(client).await?;
-    let mut unanswered = None;
     for _ in 0..ATTEMPTS {
-        let there = store::read(client).await?;
-        if let Some(held) = there.as_ref().filter(|held| is_of(held, invocation)) {
+        let written = match store::read(client).await? {
             // The answer to the request before was lost.
-            return Ok(Some(Claim::of(client, held)));
-        }
-        if let Some(error) = unanswered {
-            return Err(error);
-        }
-        let written = match there {
-            None => store::create(client, &claimed(Vec::new(), invocation, own_namespace)).await,
+            Some(held) if is_of(&held, invocation) => Some(held),
+            None => store::create(client, &claimed(Vec::new(), invocation, own_namespace)).await?,
             Some(left) if left.inventory.state == State::Left => {
                 let objects = left.inventory.objects.clone();
-                store::replace(client, &left, &claimed(objects, invocation, own_namespace)).await
+                store::replace(client, &left, &claimed(objects, invocation, own_namespace)).await?
             }
             Some(_) => return Ok(None),
         };
-        match written {
-            Ok(Some(held)) => return Ok(Some(Claim::of(client, &held))),
-            Ok(None) => {}
-            Err(error) => unanswered = Some(error),
+        if let Some(held) = written {
+            return Ok(Some(Claim::of(client, &held)));
         }
     }
-    Err(unanswered.unwrap_or_else(busy))
+    Err(busy())
 }
 
 /// The inventory with which a cluster is claimed: what a removal had to leave is looked at again at the end.

@@ -8,9 +8,9 @@ use crds::{
 };
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt as _, api::ObjectMeta};
-use tokio::time::timeout;
 
-use super::store::{InventoryError, WITHIN, answered, failed, no_answer, params};
+use super::store::{InventoryError, answered, params};
+use crate::found::found;
 
 /// The namespace of the inventory, if it was made for it.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub struct OwnNamespace {
 /// The API server does not say.
 pub async fn own(client: &Client) -> Result<Option<OwnNamespace>, InventoryError> {
     let api: Api<Namespace> = Api::all(client.clone());
-    let namespace = answered(api.get_opt(SYSTEM_NAMESPACE)).await?;
+    let namespace = answered(|| async { found(api.get(SYSTEM_NAMESPACE).await) }).await?;
     Ok(namespace.filter(is_own).map(|namespace| OwnNamespace {
         is_going: namespace.metadata.deletion_timestamp.is_some(),
         object: InventoryObject { uid: namespace.uid(), ..entry() },
@@ -55,7 +55,7 @@ fn is_own(namespace: &Namespace) -> bool {
 /// Makes the namespace where it is missing. Returns whether it is one that was made so.
 pub(super) async fn ensure(client: &Client) -> Result<bool, InventoryError> {
     let api: Api<Namespace> = Api::all(client.clone());
-    if let Some(namespace) = answered(api.get_opt(SYSTEM_NAMESPACE)).await? {
+    if let Some(namespace) = answered(|| async { found(api.get(SYSTEM_NAMESPACE).await) }).await? {
         return Ok(is_own(&namespace));
     }
     // That it was made here is said in the very request that makes it: there is no moment in which nobody knows.
@@ -67,13 +67,13 @@ pub(super) async fn ensure(client: &Client) -> Result<bool, InventoryError> {
         },
         ..Namespace::default()
     };
-    match timeout(WITHIN, api.create(&params(), &namespace)).await {
-        Ok(Ok(_)) => Ok(true),
-        // Somebody else was quicker; whose it is, it says itself.
-        Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
-            answered(api.get(SYSTEM_NAMESPACE)).await.map(|namespace| is_own(&namespace))
+    let params = params();
+    let namespace = answered(|| async {
+        match api.create(&params, &namespace).await {
+            // Somebody else was quicker, or the answer before was lost; whose it is, it says itself.
+            Err(kube::Error::Api(status)) if status.code == 409 => api.get(SYSTEM_NAMESPACE).await,
+            other => other,
         }
-        Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(_) => Err(no_answer()),
-    }
+    });
+    namespace.await.map(|namespace| is_own(&namespace))
 }

@@ -2,10 +2,10 @@
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::Client;
-use tokio::time::{Instant, timeout_at};
 
 use crate::{
     apply::{ApplyError, ApplyOptions, learn},
+    ask::ask,
     found::found,
     object::Object,
     resource::Resources,
@@ -26,12 +26,10 @@ pub(super) async fn present(
         let identity = object.identity();
         let Some(resource) = resources.find(identity).map_err(ApplyError::from)? else { return Ok(false) };
         let api = resource.api(client, identity);
-        let until = options.deadline.min(Instant::now() + options.request_timeout);
-        let fails =
-            |why: String| failed(format!("whether {identity} is there already cannot be told: {why}"));
-        let answer = timeout_at(until, api.get_metadata(&identity.name)).await;
-        let answer = answer.map_err(|_| fails("the API server did not answer".into()))?;
-        Ok::<_, RecordedError>(found(answer).map_err(|error| fails(error.to_string()))?.is_some())
+        let there = ask(options.patience(), || async { found(api.get_metadata(&identity.name).await) }).await;
+        let there = there
+            .map_err(|why| failed(format!("whether {identity} is there already cannot be told: {why}")))?;
+        Ok::<_, RecordedError>(there.is_some())
     });
     asked.buffered(options.concurrency.max(1)).try_collect().await
 }

@@ -11,7 +11,7 @@ use kube::{
     Client, ResourceExt as _,
     api::{DynamicObject, PartialObjectMeta},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{
     Claim, RecordedError, namespace,
@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     apply::{ApplyError, ApplyOptions, has_part, learn},
+    ask::ask,
     found::found,
     object::Identity,
     remove::remove,
@@ -135,11 +136,9 @@ async fn look_up(
         // A kind that nobody serves has no objects.
         let Some(resource) = resources.find(identity).map_err(ApplyError::from)? else { return Ok(None) };
         let api = resource.api(client, identity);
-        let until = options.deadline.min(Instant::now() + options.request_timeout);
-        let fails = |why: String| failed(format!("whether {identity} was made cannot be told: {why}"));
-        let answer = timeout_at(until, api.get_metadata(&identity.name)).await;
-        let answer = answer.map_err(|_| fails("the API server did not answer".into()))?;
-        let there = found(answer).map_err(|error| fails(error.to_string()))?;
+        let there = ask(options.patience(), || async { found(api.get_metadata(&identity.name).await) })
+            .await
+            .map_err(|why| failed(format!("whether {identity} was made cannot be told: {why}")))?;
         Ok::<_, RecordedError>(
             there.filter(|there| is_ours(there, invocation, options)).and_then(|it| it.uid()),
         )

@@ -1,7 +1,11 @@
 //! The inventory's place: a ConfigMap in the operator's namespace. Every write of it is bound to what was read before.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
+use crate::{
+    ask::{Patience, ask},
+    found::found,
+};
 use crds::{
     inventory::{Inventory, KEY, NAME},
     names::{INSTALL_FIELD_MANAGER, SYSTEM_NAMESPACE, label},
@@ -11,10 +15,6 @@ use kube::{
     Api, Client,
     api::{DeleteParams, ObjectMeta, PostParams, Preconditions},
 };
-use tokio::time::timeout;
-
-/// How long one request may take.
-pub(super) const WITHIN: Duration = Duration::from_secs(30);
 
 /// How often a write is tried again that somebody else's came before.
 pub(super) const ATTEMPTS: usize = 10;
@@ -66,33 +66,40 @@ impl Held {
 /// # Errors
 /// It cannot be read.
 pub async fn read(client: &Client) -> Result<Option<Held>, InventoryError> {
-    answered(api(client).get_opt(NAME)).await?.as_ref().map(Held::of).transpose()
+    let api = api(client);
+    answered(|| async { found(api.get(NAME).await) }).await?.as_ref().map(Held::of).transpose()
 }
 
-/// Makes the inventory; `None` if there is one.
+/// Makes the inventory; `None` if there is one, which may be of an earlier request whose answer was lost.
 pub(super) async fn create(client: &Client, inventory: &Inventory) -> Result<Option<Held>, InventoryError> {
-    written(timeout(WITHIN, api(client).create(&params(), &map(inventory, None)?)).await)
+    let (api, params, map) = (api(client), params(), map(inventory, None)?);
+    written(|| api.create(&params, &map)).await
 }
 
-/// Writes the inventory anew; `None` if it is not as it was read any more.
+/// Writes the inventory anew; `None` if it is not as it was read any more, which may be by an earlier request whose answer
+/// was lost.
 pub(super) async fn replace(
     client: &Client,
     held: &Held,
     inventory: &Inventory,
 ) -> Result<Option<Held>, InventoryError> {
-    written(timeout(WITHIN, api(client).replace(NAME, &params(), &map(inventory, Some(held))?)).await)
+    let (api, params, map) = (api(client), params(), map(inventory, Some(held))?);
+    written(|| api.replace(NAME, &params, &map)).await
 }
 
-/// Deletes the inventory; `false` if it is not as it was read any more.
+/// Deletes the inventory; `false` if it is not as it was read any more, or gone.
 pub(super) async fn delete(client: &Client, held: &Held) -> Result<bool, InventoryError> {
     let preconditions =
         Preconditions { uid: Some(held.uid.clone()), resource_version: Some(held.resource_version.clone()) };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-    match timeout(WITHIN, api(client).delete(NAME, &params)).await.map_err(|_| no_answer())? {
-        Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(false),
-        Err(error) => Err(failed(error.to_string())),
-    }
+    let api = api(client);
+    answered(|| async {
+        match api.delete(NAME, &params).await {
+            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(false),
+            other => other.map(|_| true),
+        }
+    })
+    .await
 }
 
 fn api(client: &Client) -> Api<ConfigMap> {
@@ -119,30 +126,32 @@ fn map(inventory: &Inventory, held: Option<&Held>) -> Result<ConfigMap, Inventor
     })
 }
 
-/// What a write came to; `None` if what it was bound to is gone, or something is there already.
-fn written(
-    answer: Result<kube::Result<ConfigMap>, tokio::time::error::Elapsed>,
-) -> Result<Option<Held>, InventoryError> {
-    match answer.map_err(|_| no_answer())? {
-        Ok(map) => Held::of(&map).map(Some),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
-        // A namespace that is gone is told from an inventory that is: only the one is a failure.
-        Err(kube::Error::Api(status))
-            if status.code == 404 && status.details.as_ref().is_none_or(|it| it.kind != "namespaces") =>
-        {
-            Ok(None)
+/// What a write comes to; `None` if what it was bound to is gone, or something is there already.
+async fn written<F>(write: impl Fn() -> F) -> Result<Option<Held>, InventoryError>
+where
+    F: Future<Output = kube::Result<ConfigMap>>,
+{
+    let map = answered(|| async {
+        match write().await {
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
+            // A namespace that is gone is told from an inventory that is: only the one is a failure.
+            Err(kube::Error::Api(status))
+                if status.code == 404 && status.details.as_ref().is_none_or(|it| it.kind != "namespaces") =>
+            {
+                Ok(None)
+            }
+            other => other.map(Some),
         }
-        Err(error) => Err(failed(error.to_string())),
-    }
+    });
+    map.await?.as_ref().map(Held::of).transpose()
 }
 
-pub(super) async fn answered<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, InventoryError> {
-    let answer = timeout(WITHIN, request).await.map_err(|_| no_answer())?;
-    answer.map_err(|error| failed(error.to_string()))
-}
-
-pub(super) fn no_answer() -> InventoryError {
-    failed(format!("the API server did not answer within {} s", WITHIN.as_secs()))
+/// The answer to a question about the inventory, or its namespace.
+pub(super) async fn answered<T, F>(request: impl Fn() -> F) -> Result<T, InventoryError>
+where
+    F: Future<Output = kube::Result<T>>,
+{
+    ask(Patience::of_a_restart(), request).await.map_err(|why| failed(why.to_string()))
 }
 
 pub(super) const fn failed(reason: String) -> InventoryError {

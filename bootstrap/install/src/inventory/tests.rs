@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::*;
-use crate::api_server::{ApiServer, INVENTORY};
+use crate::{
+    api_server::{ApiServer, Fault, INVENTORY},
+    remove::remove,
+};
 
 const OBJECT: &str = "/api/v1/namespaces/default/configmaps/a";
 
@@ -225,5 +228,36 @@ async fn what_a_stopped_run_was_making_is_taken_back_once_nobody_lists_it() {
         take_back(&run).await.unwrap();
         // What has no known UID may be the next run's.
         assert_eq!(server.get(OBJECT).is_some(), stays);
+    }
+}
+
+/// An inventory's life: claimed, filled, closed, what it lists removed, given up.
+async fn lives(server: &ApiServer) {
+    let client = server.client();
+    let run = claimed(server, "run").await;
+    apply_recorded(&run, &namespaced_set(), Before::Unknown, &options(), &|_| ()).await.unwrap();
+    let held = read(&client).await.unwrap().unwrap();
+    let closed = close(&client, held, &options()).await.unwrap().unwrap();
+    let mut objects = closed.inventory.objects.clone();
+    objects.retain(|object| !object.is_same(&namespace::entry()));
+    let removed = remove(&client, &objects, &options(), &mut |_, _| ()).await.unwrap();
+    assert!(removed.failures.is_empty() && removed.kept.is_empty(), "{removed:?}");
+    give_up(&client, closed, Vec::new()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn whichever_request_fails_once_nothing_is_left() {
+    let server = ApiServer::default();
+    lives(&server).await;
+    let requests = server.requests();
+    for (nth, request) in requests.iter().enumerate() {
+        for fault in Fault::ALL {
+            let server = ApiServer::default();
+            server.fail(nth, fault);
+            lives(&server).await;
+            for path in [INVENTORY, NAMESPACE, IN_IT] {
+                assert_eq!(server.get(path), None, "{fault:?} at {request} (number {nth})");
+            }
+        }
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     apply::{ApplyError, ApplyOptions, learn},
+    ask::{Patience, Unanswered, ask},
     found::found,
     object::Identity,
     resource::Resources,
@@ -46,7 +47,7 @@ type Metadata = PartialObjectMeta<DynamicObject>;
 pub(super) enum Unknown {
     /// The API server does not say.
     #[error(transparent)]
-    Answer(#[from] kube::Error),
+    Answer(#[from] Unanswered),
     /// The kind of an owner cannot be learnt.
     #[error(transparent)]
     Kind(#[from] ApplyError),
@@ -81,6 +82,14 @@ impl<'a> Ours<'a> {
         }
     }
 
+    /// The answer to one question.
+    async fn ask<T, F>(&self, request: impl Fn() -> F) -> Result<T, Unanswered>
+    where
+        F: Future<Output = kube::Result<T>>,
+    {
+        ask(self.options.patience(), request).await
+    }
+
     /// What somebody else keeps in an object of ours, if anything: a sentence's subject.
     pub(super) async fn kept_in(&self, object: &InventoryObject) -> Result<Option<String>, Unknown> {
         match object.kind.as_str() {
@@ -93,10 +102,10 @@ impl<'a> Ours<'a> {
     /// An instance of a CRD that is somebody else's.
     async fn instance(&self, name: &str) -> Result<Option<String>, Unknown> {
         let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
-        let Some(crd) = found(api.get(name).await)? else { return Ok(None) };
+        let Some(crd) = self.ask(|| async { found(api.get(name).await) }).await? else { return Ok(None) };
         let Some(resource) = stored(&crd) else { return Ok(None) };
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
-        let mut pages = Pages::of(&api);
+        let mut pages = Pages::of(&api, self.options.patience());
         while let Some(page) = pages.next().await? {
             for object in &page {
                 if self.is_foreign(object, object.namespace().as_deref()).await? {
@@ -121,7 +130,8 @@ impl<'a> Ours<'a> {
 
     /// What becomes of a namespace.
     async fn namespace(&self, name: &str) -> Result<Goes, Unknown> {
-        let namespace = found(Api::<Namespace>::all(self.client.clone()).get_metadata(name).await)?;
+        let api = Api::<Namespace>::all(self.client.clone());
+        let namespace = self.ask(|| async { found(api.get_metadata(name).await) }).await?;
         Ok(match namespace {
             None => Goes::Already,
             Some(it) if it.metadata.deletion_timestamp.is_some() => Goes::Already,
@@ -142,7 +152,7 @@ impl<'a> Ours<'a> {
                 plural: plural.into(),
             };
             let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
-            let mut pages = Pages::of(&api);
+            let mut pages = Pages::of(&api, self.options.patience());
             while let Some(page) = pages.next().await? {
                 for object in &page {
                     if self.is_kept(object).await? {
@@ -160,7 +170,7 @@ impl<'a> Ours<'a> {
         let mut kept = BTreeMap::new();
         let api: Api<DynamicObject> =
             Api::all_with(self.client.clone(), &ApiResource::erase::<Namespace>(&()));
-        let mut pages = Pages::of(&api);
+        let mut pages = Pages::of(&api, self.options.patience());
         while let Some(page) = pages.next().await? {
             for namespace in page.iter().filter(|it| !it.owner_references().is_empty()) {
                 let End::Ours(owner) = self.end(namespace).await? else { continue };
@@ -206,7 +216,8 @@ impl<'a> Ours<'a> {
             let mut resources = Resources::default();
             learn(self.client, [&identity], &mut resources, self.options).await?;
             let Some(resource) = resources.find(&identity).map_err(ApplyError::from)? else { continue };
-            let answer = found(resource.api(self.client, &identity).get_metadata(&identity.name).await)?;
+            let api = resource.api(self.client, &identity);
+            let answer = self.ask(|| async { found(api.get_metadata(&identity.name).await) }).await?;
             if let Some(owner) = answer.filter(|it| it.uid().as_deref() == Some(uid)) {
                 return Ok(Some(owner));
             }
@@ -215,11 +226,11 @@ impl<'a> Ours<'a> {
     }
 
     /// The versions in which an object's group is served, the one that it names first; none of a group that is gone.
-    async fn versions(&self, named: &Identity) -> kube::Result<Vec<String>> {
+    async fn versions(&self, named: &Identity) -> Result<Vec<String>, Unanswered> {
         if named.group.is_empty() {
             return Ok(vec![named.version.clone()]);
         }
-        let served = self.served.get_or_try_init(|| self.client.list_api_groups()).await?;
+        let served = self.served.get_or_try_init(|| self.ask(|| self.client.list_api_groups())).await?;
         let group = served.groups.iter().find(|group| group.name == named.group);
         let versions = group.iter().flat_map(|group| &group.versions);
         let mut versions: Vec<String> = versions.map(|version| version.version.clone()).collect();
@@ -254,21 +265,24 @@ struct Pages<'a> {
     api: &'a Api<DynamicObject>,
     /// Where the next part begins; `None` once there is none.
     next: Option<String>,
+    patience: Patience,
 }
 
 impl<'a> Pages<'a> {
-    const fn of(api: &'a Api<DynamicObject>) -> Self {
-        Self { api, next: Some(String::new()) }
+    const fn of(api: &'a Api<DynamicObject>, patience: Patience) -> Self {
+        Self { api, next: Some(String::new()), patience }
     }
 
     /// The next part; a kind that is not served has none.
-    async fn next(&mut self) -> kube::Result<Option<Vec<Metadata>>> {
+    async fn next(&mut self) -> Result<Option<Vec<Metadata>>, Unanswered> {
         let Some(from) = self.next.take() else { return Ok(None) };
         let mut params = ListParams::default().limit(PAGE);
         if !from.is_empty() {
             params = params.continue_token(&from);
         }
-        let Some(list) = found(self.api.list_metadata(&params).await)? else { return Ok(None) };
+        let api = self.api;
+        let list = ask(self.patience, || async { found(api.list_metadata(&params).await) }).await?;
+        let Some(list) = list else { return Ok(None) };
         self.next = list.metadata.continue_.filter(|token| !token.is_empty());
         Ok(Some(list.items))
     }

@@ -21,6 +21,7 @@ use foreign::Ours;
 
 use crate::{
     apply::{ApplyError, ApplyOptions, learn},
+    ask::ask,
     found::found,
     object::Identity,
     resource::Resources,
@@ -108,14 +109,14 @@ pub async fn remove(
     let made: Vec<&InventoryObject> = objects.iter().filter(|object| object.made).collect();
     let mut resources = Resources::default();
     let identities: Vec<Identity> = made.iter().map(|object| Identity::of(object)).collect();
-    learn(client, &identities, &mut resources, options).await?;
+    let first = options.at_most(CLASS_WITHIN);
+    learn(client, &identities, &mut resources, &first).await?;
     let mut removed = Removed::default();
-    let owners = kept_as_owners(client, &made, options).await?;
+    let owners = kept_as_owners(client, &made, &first).await?;
     for (class, members) in classes(&made) {
         progress(class, members.len());
         // What holds one class for ever must not keep the others from going.
-        let deadline = options.deadline.min(Instant::now() + CLASS_WITHIN);
-        let options = ApplyOptions { deadline, ..options.clone() };
+        let options = options.at_most(CLASS_WITHIN);
         // What stays keeps in turn what it needs: a custom resource its CRD.
         let stays = removed.kept.iter().filter_map(|object| object.uid.clone()).collect();
         let ours = Ours::of(client, &options, &made, &stays);
@@ -151,11 +152,7 @@ async fn kept_as_owners(
     options: &ApplyOptions,
 ) -> Result<BTreeMap<String, String>, RemoveError> {
     let ours = Ours::of(client, options, made, &BTreeSet::new());
-    let unknown = |reason: String| RemoveError::Owners { reason };
-    let answer = timeout_at(options.deadline, ours.kept_as_owners()).await;
-    answer
-        .map_err(|_| unknown("the API server did not answer".into()))?
-        .map_err(|error| unknown(error.to_string()))
+    ours.kept_as_owners().await.map_err(|why| RemoveError::Owners { reason: why.to_string() })
 }
 
 /// What became of the request to remove one object.
@@ -180,27 +177,22 @@ async fn delete_unless_needed(
     let identity = Identity::of(object);
     let place = identity.to_string();
     let refused = |reason: String| RemoveError::Refused { object: place.clone(), reason };
-    let silent = |_| refused("the API server did not answer".into());
-    let until = || options.deadline.min(Instant::now() + options.request_timeout);
     // A kind that nobody serves any more has no objects.
     let Some(resource) = resources.find(&identity).map_err(ApplyError::from)? else { return Ok(Asked::Gone) };
     let api = resource.api(client, &identity);
-    let answer = timeout_at(until(), api.get_metadata(&object.name)).await.map_err(silent)?;
-    let uid = found(answer).map_err(|error| refused(error.to_string()))?.and_then(|there| there.uid());
+    let there = ask(options.patience(), || async { found(api.get_metadata(&object.name).await) }).await;
+    let uid = there.map_err(|why| refused(why.to_string()))?.and_then(|there| there.uid());
     let Some(uid) = uid.filter(|uid| object.uid.as_ref() == Some(uid)) else { return Ok(Asked::Gone) };
     let needed = match owners.get(&uid) {
         Some(workload) => Some(workload.clone()),
-        None => timeout_at(options.deadline, ours.kept_in(object))
-            .await
-            .map_err(silent)?
-            .map_err(|error| refused(error.to_string()))?,
+        None => ours.kept_in(object).await.map_err(|why| refused(why.to_string()))?,
     };
     if let Some(other) = needed {
         return Ok(Asked::Kept(InventoryObject { needed_by: Some(other), ..object.clone() }));
     }
     let params = only(DeleteParams::foreground(), &uid);
-    let answer = timeout_at(until(), api.delete(&object.name, &params)).await.map_err(silent)?;
-    gone(answer).map_err(|error| refused(error.to_string()))?;
+    let deleted = ask(options.patience(), || async { gone(api.delete(&object.name, &params).await) }).await;
+    deleted.map_err(|why| refused(why.to_string()))?;
     Ok(Asked::Deleting(Box::new(Deleting { api, name: object.name.clone(), uid, place })))
 }
 

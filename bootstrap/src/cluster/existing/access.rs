@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
+use bootstrap_install::{Patience, Unanswered, ask_aloud};
 use kube::{
     Client,
     config::{Kubeconfig, KubeconfigError},
@@ -10,7 +11,9 @@ use kube::{
 use super::rights;
 use crate::{
     cluster::{
+        Say,
         connect::{self, chain},
+        made::NEXT_STEP,
         supported,
     },
     failure::Failure,
@@ -90,18 +93,31 @@ impl Access {
     pub(super) async fn version(&self) -> Result<String, Failure> {
         let client = self.client().await?;
         let asked = tokio::time::timeout(ANSWERS_WITHIN, client.apiserver_version()).await;
-        let (server, place) = (self.server()?, self.kubeconfig.display());
-        let fails = |why: String| {
-            Failure::infrastructure(format!(
-                "context {} of {place}: the API server {server} {why}",
-                self.context
-            ))
-        };
         let answer = asked.map_err(|_| {
             let seconds = ANSWERS_WITHIN.as_secs();
-            fails(format!("did not answer within {seconds} s; is it reachable from here?"))
+            self.fails(&format!("did not answer within {seconds} s; is it reachable from here?"))
         })?;
-        answer.map(|info| info.git_version).map_err(|error| fails(explained(&error)))
+        answer.map(|info| info.git_version).map_err(|error| self.fails(&explained(&error)))
+    }
+
+    /// Waits until the API server answers: one that is being restarted does so again.
+    pub(super) async fn answers(&self, patience: Patience, say: Say<'_>) -> Result<(), Failure> {
+        let client = self.client().await?;
+        let place = format!("context {} of {}", self.context, self.kubeconfig.display());
+        let tell = |why: &str| say(format!("{place}: waiting for an answer, as {why}"));
+        match ask_aloud(patience, || client.apiserver_version(), tell).await {
+            Ok(_) => Ok(()),
+            // Asked outright, it says it with what to do.
+            Err(Unanswered::Refused(_)) => self.version().await.map(drop),
+            Err(late) => Err(Failure::infrastructure(format!("{place}: {late}; {NEXT_STEP}"))),
+        }
+    }
+
+    /// What is wrong with the API server, in one sentence.
+    fn fails(&self, why: &str) -> Failure {
+        let (context, place) = (&self.context, self.kubeconfig.display());
+        let server = self.server().unwrap_or_default();
+        Failure::infrastructure(format!("context {context} of {place}: the API server {server} {why}"))
     }
 }
 
@@ -154,6 +170,10 @@ fn innermost(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use tokio::time::Instant;
+
     use super::*;
 
     #[test]
@@ -225,6 +245,44 @@ mod tests {
         assert_eq!(refused.code, crds::ExitCode::Infrastructure);
         let place = format!("context a of {}: the API server http://127.0.0.1:{port} ", kubeconfig.display());
         assert!(refused.message.starts_with(&format!("{place}cannot be reached: ")), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn an_api_server_that_comes_back_is_waited_for() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = folder.path().join("kubeconfig");
+        let text = serde_json::json!({
+            "clusters": [{"name": "c", "cluster": {"server": format!("http://127.0.0.1:{port}")}}],
+            "contexts": [{"name": "a", "context": {"cluster": "c"}}],
+        });
+        std::fs::write(&kubeconfig, text.to_string()).unwrap();
+        let access = Access { kubeconfig, context: "a".into() };
+        let version = r#"{"major":"1","minor":"36","gitVersion":"v1.36.0","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;
+        let server = std::thread::spawn(move || {
+            for (code, body) in [("503 Service Unavailable", "starting"), ("200 OK", version)] {
+                let (mut connection, _) = listener.accept().unwrap();
+                let _ = connection.read(&mut [0; 4096]).unwrap();
+                let length = body.len();
+                write!(
+                    connection,
+                    "HTTP/1.1 {code}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                )
+                .unwrap();
+            }
+        });
+        let mut said = Vec::new();
+        let patience = Patience::until(Instant::now() + Duration::from_secs(60));
+        access.answers(patience, &mut |line| said.push(line)).await.unwrap();
+        server.join().unwrap();
+        let [waiting] = said.as_slice() else { panic!("{said:?}") };
+        assert!(waiting.ends_with(": waiting for an answer, as starting"), "{waiting}");
+        // Nobody listens any more.
+        let patience = Patience::until(Instant::now() + Duration::from_millis(200));
+        let late = access.answers(patience, &mut |line| said.push(line)).await.unwrap_err();
+        assert!(late.message.contains("cannot be reached: ") && late.message.ends_with(NEXT_STEP), "{late}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::{
     sync::OnceLock,
 };
 
+use bootstrap_install::Patience;
 use clap::Args;
 
 use super::{
@@ -114,7 +115,7 @@ impl Cluster for Existing {
         let whose = own.map_or(Whose::Anyones, |invocation| Whose::Of([invocation.clone()].into()));
         block_on(async {
             // The first answer says in words why there is none.
-            self.access.version().await?;
+            self.access.answers(Patience::of_a_restart(), say).await?;
             let client = self.access.client().await?;
             Box::pin(remove_made(&client, &whose, say)).await
         })?

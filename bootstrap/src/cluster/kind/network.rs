@@ -2,20 +2,21 @@
 
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::Context as _;
+use bootstrap_install::{Patience, ask, found};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use kube::{
     Api,
     api::{Patch, PatchParams},
-    runtime::wait::await_condition,
 };
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::{
     cluster::{Created, blocking::block_on, client, usable::cancelled},
     failure::Failure,
     tool::Cancel,
+    watched::{Wait, named, until},
 };
 
 /// How long the pods may take to be made anew.
@@ -36,28 +37,22 @@ pub(super) fn lift_limits(created: &Created, cancel: &Cancel) -> anyhow::Result<
 
 async fn lift(created: &Created) -> anyhow::Result<bool> {
     let deadline = Instant::now() + WITHIN;
-
     let sets: Api<DaemonSet> = Api::namespaced(client(created).await?, "kube-system");
-    let set = call(deadline, "reading DaemonSet kindnet", sets.get_opt("kindnet")).await?;
+    let set = ask(Patience::until(deadline), || async { found(sets.get("kindnet").await) });
+    let set = set.await.context("reading DaemonSet kindnet")?;
     let Some(patch) = set.as_ref().and_then(|set| without_limits(&json!(set))) else {
         return Ok(false);
     };
     let (params, patch) = (PatchParams::default(), Patch::Strategic(patch));
-    call(deadline, "patching DaemonSet kindnet", sets.patch("kindnet", &params, &patch)).await?;
-    let done = |set: Option<&DaemonSet>| rolled_out(&json!(set)).is_ok();
-    let rollout = Box::pin(await_condition(sets, "kindnet", done));
-    call(deadline, "the rollout of DaemonSet kindnet", rollout).await?;
+    let patched = ask(Patience::until(deadline), || sets.patch("kindnet", &params, &patch)).await;
+    patched.context("patching DaemonSet kindnet")?;
+    let rollout = Wait { what: "the rollout of DaemonSet kindnet", objects: named("kindnet"), deadline };
+    Box::pin(until(sets, rollout, |found| match found.first() {
+        None => Some("it does not exist".to_owned()),
+        Some(set) => rolled_out(&json!(set)).err(),
+    }))
+    .await?;
     Ok(true)
-}
-
-/// One request, or one wait, with a deadline.
-async fn call<T, E: std::fmt::Display>(
-    deadline: Instant,
-    what: &str,
-    request: impl Future<Output = Result<T, E>>,
-) -> anyhow::Result<T> {
-    let late = |_| anyhow!("{what} was not done within {} s", WITHIN.as_secs());
-    timeout_at(deadline, request).await.map_err(late)?.map_err(|error| anyhow!("{what}: {error}"))
 }
 
 /// The patch that takes the limits off every container of a set that has any.
