@@ -210,7 +210,12 @@ fn at_the_runs_end(context: Context<'_>, entry: &TestStatus, job: &Job, pod: Opt
     let patience = after(context.end.at, context.settings.grace);
     let can_end_by_itself = pod.is_some_and(stop::is_on_a_node) && context.now < patience;
     if can_end_by_itself {
-        let mut step = going_on(entry.clone(), Some(context.end.sentence()), Some(patience));
+        // A pod that was told ends by itself, and is heard of; one that could not be told is told again soon.
+        let wake = match ended_by {
+            Some(_) => waiting::try_again(context.now).min(patience),
+            None => patience,
+        };
+        let mut step = going_on(entry.clone(), Some(context.end.sentence()), Some(wake));
         step.effects.extend(ended_by);
         return step;
     }

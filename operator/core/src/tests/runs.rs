@@ -171,6 +171,22 @@ fn the_runs_timeout_stops_what_runs_and_skips_the_rest() {
 }
 
 #[test]
+fn a_pod_that_could_not_be_told_to_end_is_told_again_soon() {
+    let mut test = started(scripts(&["a"]));
+    let mut told = pod("a", RUNNING);
+    told.spec.as_mut().unwrap().active_deadline_seconds = Some(1);
+    let refused = seen("a", Some(job("a", "{}")), vec![pod("a", RUNNING)]);
+    for second in 0..3 {
+        let plan = pass(&mut test, &refused, minutes(90) + second);
+        assert_eq!(verbs(&plan), ["a: patch Pod"]);
+        assert_eq!(plan.requeue, Requeue::After(Duration::from_secs(1)));
+    }
+    let plan = pass(&mut test, &seen("a", Some(job("a", "{}")), vec![told]), minutes(90) + 3);
+    assert_eq!(verbs(&plan), Vec::<String>::new());
+    assert_eq!(plan.requeue, Requeue::After(Duration::from_secs(57)));
+}
+
+#[test]
 fn a_pod_that_does_not_end_is_not_waited_for_longer_than_the_grace() {
     let mut test = started(scripts(&["a"]));
     let alive = seen("a", Some(job("a", "{}")), vec![pod("a", RUNNING)]);
