@@ -181,7 +181,7 @@ mod tests {
         let wait = Wait {
             what: "the map to be ready",
             objects: named("a"),
-            deadline: Instant::now() + Duration::from_secs(60),
+            deadline: Instant::now() + Duration::from_mins(1),
         };
         let lacking = |found: &[&ConfigMap]| match found {
             [] => Some("there is none".to_owned()),
@@ -197,10 +197,10 @@ mod tests {
     async fn a_watch_that_cannot_be_had_for_a_while_is_begun_again() {
         let (waiting, ready) = (map("1", false), map("2", true));
         for answers in [
-            vec![status(503), list(&[ready.clone()])],
+            vec![status(503), list(std::slice::from_ref(&ready))],
             vec![list(&[]), status(429), event("ADDED", &ready)],
             vec![
-                list(&[waiting.clone()]),
+                list(std::slice::from_ref(&waiting)),
                 event("MODIFIED", &waiting),
                 status(500),
                 event("MODIFIED", &ready),

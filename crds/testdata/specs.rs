@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 /// The table.
 const TABLE: &str = include_str!("specs.yaml");
 
-/// The cases of a kind: `accepted` or `refused`.
+/// The cases of a kind: `accepted`, `refused`, or `counted` among what has a bound together.
 pub(crate) fn cases(kind: &str) -> Vec<Value> {
     let table: Value = serde_saphyr::from_str(TABLE).unwrap();
     table[kind].as_array().unwrap().clone()

@@ -144,7 +144,7 @@ mod tests {
             Patience { deadline: Instant::now() + Duration::from_secs(10), request: Duration::from_secs(4) };
         let request = || async {
             let nth = count.replace(count.get() + 1);
-            match answers.get(nth).or(answers.last()).copied().flatten() {
+            match answers.get(nth).or_else(|| answers.last()).copied().flatten() {
                 None => pending().await,
                 Some(200) => Ok(()),
                 Some(code) => Err(status(code)),

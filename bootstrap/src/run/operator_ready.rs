@@ -68,8 +68,8 @@ fn not_ready(found: &[&Deployment]) -> Option<String> {
     }
     let status = deployment.status.as_ref();
     let conditions = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
-    let unavailable = conditions.filter(|condition| condition.status != "True");
-    let said = unavailable.filter_map(|condition| condition.message.clone()).next();
+    let mut unavailable = conditions.filter(|condition| condition.status != "True");
+    let said = unavailable.find_map(|condition| condition.message.clone());
     Some(said.unwrap_or_else(|| "its pods are on their way".to_owned()))
 }
 

@@ -274,7 +274,7 @@ mod tests {
             }
         });
         let mut said = Vec::new();
-        let patience = Patience::until(Instant::now() + Duration::from_secs(60));
+        let patience = Patience::until(Instant::now() + Duration::from_mins(1));
         access.answers(patience, &mut |line| said.push(line)).await.unwrap();
         server.join().unwrap();
         let [waiting] = said.as_slice() else { panic!("{said:?}") };

@@ -32,13 +32,11 @@ fn what_the_api_server_refuses_cannot_be_run() {
 
 /// Fields of a test with more than 5000 characters in each of the places that count.
 fn largest_fields() -> Vec<(String, Value)> {
-    let table: Value = yaml(TABLE);
     let long = |value: &Value| -> Value {
         let text = value.to_string().replace("LONG", &"x".repeat(4000));
         serde_json::from_str(&text).unwrap()
     };
-    let cases = table["counted"].as_array().unwrap();
-    cases.iter().map(|case| (case["what"].to_string(), long(&case["test"]))).collect()
+    cases("counted").iter().map(|case| (case["what"].to_string(), long(&case["test"]))).collect()
 }
 
 #[test]
