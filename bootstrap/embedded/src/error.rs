@@ -118,7 +118,9 @@ pub enum Error {
         also: Box<Self>,
     },
     /// There is no such cluster.
-    #[error("there is no running embedded cluster `{0}`: create it with `kfe2e up --cluster embedded`")]
+    #[error(
+        "there is no running embedded cluster `{0}`: create it with `kfe2e up --cluster embedded --name {0}`"
+    )]
     NoCluster(String),
     /// A cluster of the name runs, and the caller must have one of its own.
     #[error(

@@ -107,7 +107,7 @@ impl Cluster for Embedded {
     fn destroy(&self, say: Say<'_>) -> anyhow::Result<Vec<String>> {
         let report = bootstrap_embedded::down(&self.config.roots, &self.config.name)?;
         if report.is_empty() {
-            say(format!("there is no cluster {}", self.config.name));
+            say(format!("there is no embedded cluster {}", self.config.name));
         }
         Ok(Vec::new())
     }

@@ -78,6 +78,12 @@ impl Plan {
                 "there is nothing to test: give --notebook FILE, --script FILE or -f FILE",
             ));
         }
+        if args.cluster.nodes == 0 {
+            return Err(Failure::usage(
+                "--nodes 0: no test can run without a node: give 1 or more (an API server alone is made by `kfe2e up \
+                 --cluster embedded --nodes 0`)",
+            ));
+        }
         for folder in &args.cluster.images {
             bootstrap_image::list(folder).map_err(|error| Failure::usage(format!("--images: {error}")))?;
         }

@@ -148,7 +148,7 @@ impl Kind {
             ))
             .into()),
             Ok(_) => {
-                say(format!("there is no cluster {name}"));
+                say(format!("there is no kind cluster {name}"));
                 Ok(())
             }
             Err(failure) => {

@@ -113,6 +113,10 @@ pub(super) fn explain(runtime: Runtime, error: &ToolError) -> String {
         );
     }
     if said.contains("cannot connect") || said.contains("is the docker daemon running") {
+        // Nothing that is started here would answer there.
+        if place.contains("tcp://") || place.contains("ssh://") {
+            return format!("{runtime} does not answer{place}: check what DOCKER_HOST names, or unset it");
+        }
         return format!(
             "{runtime} does not answer{place}: start it (`sudo systemctl start {}`)",
             runtime.program()
@@ -135,6 +139,10 @@ mod tests {
             (
                 "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
                 "Docker does not answer at unix:///var/run/docker.sock: start it (`sudo systemctl start docker`)",
+            ),
+            (
+                "Cannot connect to the Docker daemon at tcp://127.0.0.1:1. Is the docker daemon running?",
+                "Docker does not answer at tcp://127.0.0.1:1: check what DOCKER_HOST names, or unset it",
             ),
             (
                 "permission denied while trying to connect to the Docker daemon socket at \
