@@ -157,10 +157,13 @@ fn shown(
                 .or_else(|| is_ready.then(|| stamp(now))),
         }
     };
+    // The latest of what operators say: two that began to look at different times would else correct each other for ever.
+    let said = status.kubeflow.as_ref().and_then(|kubeflow| kubeflow.ready_since.clone());
+    let ready_since = ready_since.map(stamp).map(|own| said.filter(|said| said.0 > own.0).unwrap_or(own));
     KubeflowStatus {
         summary: format!("{}/{}", seen.ready, seen.total),
         components: component::shown(&seen.components).iter().map(component).collect(),
-        ready_since: ready_since.map(stamp),
+        ready_since,
     }
 }
 

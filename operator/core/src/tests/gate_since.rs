@@ -77,6 +77,19 @@ fn a_lapse_while_no_operator_ran_never_counts_as_stable() {
 }
 
 #[test]
+fn operators_that_began_at_different_times_do_not_correct_each_other() {
+    let (mut test, seen) = (gated(), with(1, &[]));
+    let since = |test: &E2ETest| test.status.clone().unwrap().kubeflow.unwrap().ready_since.unwrap().0;
+    let (mut first, mut second) = (Operator::default(), Operator::default());
+    first.pass(&mut test, &seen, 0);
+    assert_eq!(since(&test), at(0));
+    second.pass(&mut test, &seen, 2);
+    assert_eq!(since(&test), at(2), "the later one");
+    first.pass(&mut test, &seen, 3);
+    assert_eq!(since(&test), at(2), "and it stays");
+}
+
+#[test]
 fn a_lapse_while_the_operator_stood_still_never_counts_as_stable() {
     let (mut test, mut operator) = (gated(), Operator::default());
     operator.pass(&mut test, &with(1, &[]), 0);
