@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::names::group_and_version;
+
 /// Version of [`GateInventory`]'s format.
 pub const SCHEMA_VERSION: i32 = 1;
 
@@ -61,12 +63,12 @@ impl GateInventory {
 impl GateObject {
     /// The API group; empty for the core one.
     pub fn group(&self) -> &str {
-        self.api_version.split_once('/').map_or("", |(group, _)| group)
+        group_and_version(&self.api_version).0
     }
 
     /// The version of the API.
     pub fn version(&self) -> &str {
-        self.api_version.split_once('/').map_or(self.api_version.as_str(), |(_, version)| version)
+        group_and_version(&self.api_version).1
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::read;
+use crate::{format::read, names::group_and_version};
 
 /// Version of [`Inventory`]'s format.
 pub const SCHEMA_VERSION: i32 = 2;
@@ -122,12 +122,12 @@ impl InventoryObject {
 
     /// The API group; empty for the core one.
     pub fn group(&self) -> &str {
-        self.api_version.split_once('/').map_or("", |(group, _)| group)
+        group_and_version(&self.api_version).0
     }
 
     /// The version of the API.
     pub fn version(&self) -> &str {
-        self.api_version.split_once('/').map_or(self.api_version.as_str(), |(_, version)| version)
+        group_and_version(&self.api_version).1
     }
 }
 

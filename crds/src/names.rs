@@ -114,3 +114,8 @@ pub mod pod {
     /// File of the verdict, below [`RESULTS_DIR`]; the same JSON as the termination message.
     pub const VERDICT_FILE: &str = "verdict.json";
 }
+
+/// The group and the version of an `apiVersion` such as `apps/v1`; the core group is empty.
+pub fn group_and_version(api_version: &str) -> (&str, &str) {
+    api_version.split_once('/').unwrap_or(("", api_version))
+}

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crds::inventory::InventoryObject;
+use crds::{inventory::InventoryObject, names::group_and_version};
 use serde_json::Value;
 
 /// What tells an object from every other one.
@@ -104,14 +104,11 @@ impl Object {
             (None, None) => return Err(ObjectError::Missing("metadata.name")),
         };
         let namespace = text("/metadata/namespace");
-        let (group, version) = match api_version.split_once('/') {
-            None => (String::new(), api_version),
-            Some((group, version)) => (group.to_owned(), version.to_owned()),
-        };
+        let (group, version) = group_and_version(&api_version);
         if version.is_empty()
             || version.contains('/')
-            || api_segment_is_unsafe(&version)
-            || api_segment_is_unsafe(&group)
+            || api_segment_is_unsafe(version)
+            || api_segment_is_unsafe(group)
         {
             return Err(ObjectError::ApiVersion);
         }
@@ -121,6 +118,7 @@ impl Object {
         if namespace.as_deref().is_some_and(path_segment_is_unsafe) {
             return Err(ObjectError::Path("metadata.namespace"));
         }
+        let (group, version) = (group.to_owned(), version.to_owned());
         Ok(Self { identity: Identity { group, version, kind, namespace, name }, manifest })
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::inventory::InventoryObject;
+use crds::{inventory::InventoryObject, names::group_and_version};
 use k8s_openapi::{
     api::core::v1::Namespace,
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -143,7 +143,7 @@ impl<'a> Ours<'a> {
     /// What somebody else runs in a namespace.
     async fn workload(&self, namespace: &str) -> Result<Option<String>, Unknown> {
         for (api_version, kind, plural) in WORKLOADS {
-            let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+            let (group, version) = group_and_version(api_version);
             let resource = ApiResource {
                 group: group.into(),
                 version: version.into(),
@@ -309,7 +309,7 @@ fn controller(object: &Metadata) -> Option<&OwnerReference> {
 }
 
 fn owner_identity(owner: &OwnerReference, namespace: Option<String>) -> Identity {
-    let (group, version) = owner.api_version.split_once('/').unwrap_or(("", &owner.api_version));
+    let (group, version) = group_and_version(&owner.api_version);
     Identity {
         group: group.into(),
         version: version.into(),
