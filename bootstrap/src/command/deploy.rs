@@ -1,6 +1,9 @@
 //! `kfe2e deploy`: the operator in a cluster that somebody has, let into namespaces of it, until `kfe2e down` removes it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bootstrap_install::{Before, Claim, Object, found, inventory};
 use crds::{
@@ -8,16 +11,15 @@ use crds::{
     inventory::{Inventory, State},
     names::OPERATOR,
     run_event::Stage,
-    run_result::StageResult,
 };
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
     cluster,
-    command::shown,
+    command::OneStage,
     command_line::DeployArgs,
     failure::Failure,
     interrupt::Interrupt,
@@ -41,33 +43,24 @@ pub async fn deploy(args: &DeployArgs) -> Result<ExitCode, Failure> {
     let cluster = checked(&args.settings(), None).await?;
     let interrupt =
         Interrupt::listen().map_err(|error| Failure::infrastructure(format!("signals: {error}")))?;
-    let (progress, drawing) = Progress::start(args.output);
-    let begin = Instant::now();
-    progress.started(Stage::Deploy);
+    let command = OneStage::begin(Stage::Deploy, args.output);
+    let progress = &command.progress;
     let stops = Stops::without_deadline(interrupt);
     let work = async {
         let found =
-            interruptible(&cluster, &stops, &progress, Stage::Deploy, |it, say| it.create(say)).await?;
+            interruptible(&cluster, &stops, progress, Stage::Deploy, |it, say| it.create(say)).await?;
         let client = cluster::client(&found).await?;
         let deployment = Deployment::look(&client, args).await?;
         let claim = deployment.claim(&client).await?;
         let outcome = tokio::select! {
-            outcome = deployment.carry_out(&claim, &progress) => outcome,
+            outcome = deployment.carry_out(&claim, progress) => outcome,
             stop = stops.stopped() => Err(stop),
         };
         let late = take_back(Some(&claim)).await;
         outcome.map_err(unfinished).and(late)
     };
     let outcome = Box::pin(work).await;
-    progress.finished(&StageResult {
-        stage: Stage::Deploy,
-        seconds: begin.elapsed().as_secs_f64(),
-        figures: std::collections::BTreeMap::new(),
-        error: outcome.as_ref().err().map(|failure| failure.message.clone()),
-    });
-    drop(progress);
-    drawing.finish();
-    outcome.map_or_else(|failure| shown(args.output, failure), |()| Ok(ExitCode::Succeeded))
+    command.end(BTreeMap::new(), outcome)
 }
 
 /// What is going to be made, found without a side effect.

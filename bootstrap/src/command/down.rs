@@ -1,13 +1,13 @@
 //! `kfe2e down`.
 
-use std::{path::Path, time::Instant};
+use std::{collections::BTreeMap, path::Path};
 
 use bootstrap_embedded::Roots;
-use crds::{ExitCode, run_event::Stage, run_result::StageResult};
+use crds::{ExitCode, run_event::Stage};
 
 use crate::{
     cluster::{self, Cluster, ClusterKind, Record},
-    command::shown,
+    command::OneStage,
     command_line::{ClusterArgs, DownArgs},
     failure::Failure,
     progress::Progress,
@@ -35,22 +35,13 @@ pub fn down(args: &DownArgs) -> Result<ExitCode, Failure> {
         all_of(refused.clone())?;
     }
     let unrecorded = unrecorded(&args.cluster)?;
-    let (progress, drawing) = Progress::start(args.output);
-    let begin = Instant::now();
-    progress.started(Stage::Down);
+    let command = OneStage::begin(Stage::Down, args.output);
+    let progress = &command.progress;
     if let Some(line) = unrecorded {
         progress.say(Stage::Down, line);
     }
-    let outcome = destroy(&clusters, refused, &progress);
-    progress.finished(&StageResult {
-        stage: Stage::Down,
-        seconds: begin.elapsed().as_secs_f64(),
-        figures: std::collections::BTreeMap::new(),
-        error: outcome.as_ref().err().map(|failure| failure.message.clone()),
-    });
-    drop(progress);
-    drawing.finish();
-    outcome.map_or_else(|failure| shown(args.output, failure), |()| Ok(ExitCode::Succeeded))
+    let outcome = destroy(&clusters, refused, progress);
+    command.end(BTreeMap::new(), outcome)
 }
 
 /// The kinds to look among: the one that is named, else those with a record of the name, and the embedded one, which
