@@ -228,11 +228,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_server_that_is_not_there_is_named_with_its_kubeconfig() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        // A port that was free a moment ago, and that nobody listens on.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    /// The context `a` of a kubeconfig, whose API server is at this port; the kubeconfig goes with the folder.
+    fn at(port: u16) -> (tempfile::TempDir, Access) {
         let folder = tempfile::tempdir().unwrap();
         let kubeconfig = folder.path().join("kubeconfig");
         let text = serde_json::json!({
@@ -240,10 +237,19 @@ mod tests {
             "contexts": [{"name": "a", "context": {"cluster": "c"}}],
         });
         std::fs::write(&kubeconfig, text.to_string()).unwrap();
-        let access = Access { kubeconfig: kubeconfig.clone(), context: "a".into() };
+        (folder, Access { kubeconfig, context: "a".into() })
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_named_with_its_kubeconfig() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        // A port that was free a moment ago, and that nobody listens on.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (_folder, access) = at(port);
         let refused = access.version().await.unwrap_err();
         assert_eq!(refused.code, crds::ExitCode::Infrastructure);
-        let place = format!("context a of {}: the API server http://127.0.0.1:{port} ", kubeconfig.display());
+        let place =
+            format!("context a of {}: the API server http://127.0.0.1:{port} ", access.kubeconfig.display());
         assert!(refused.message.starts_with(&format!("{place}cannot be reached: ")), "{refused}");
     }
 
@@ -252,14 +258,7 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let folder = tempfile::tempdir().unwrap();
-        let kubeconfig = folder.path().join("kubeconfig");
-        let text = serde_json::json!({
-            "clusters": [{"name": "c", "cluster": {"server": format!("http://127.0.0.1:{port}")}}],
-            "contexts": [{"name": "a", "context": {"cluster": "c"}}],
-        });
-        std::fs::write(&kubeconfig, text.to_string()).unwrap();
-        let access = Access { kubeconfig, context: "a".into() };
+        let (_folder, access) = at(port);
         let version = r#"{"major":"1","minor":"36","gitVersion":"v1.36.0","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;
         let server = std::thread::spawn(move || {
             for (code, body) in [("503 Service Unavailable", "starting"), ("200 OK", version)] {
