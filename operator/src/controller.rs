@@ -60,12 +60,22 @@ pub async fn run(
     });
     let ours =
         watcher::Config::default().labels(&format!("{}={}", label::MANAGED_BY, label::MANAGED_BY_VALUE));
+    let watching = Arc::clone(&context);
+    let all_pods = watcher(all::<Pod>(&client), ours.clone()).touched_objects().then(move |pod| {
+        let context = Arc::clone(&watching);
+        async move {
+            if let Ok(pod) = &pod {
+                context.pods.watched(pod).await;
+            }
+            pod
+        }
+    });
     let controller = Controller::for_stream(all_runs, store.clone())
         .with_config(Config::default().concurrency(CONCURRENCY))
         .trigger_backoff(Doubling::of_all_watches())
         .graceful_shutdown_on(stop)
         .watches(all::<Job>(&client), ours.clone(), |job| run_of(&job))
-        .watches(all::<Pod>(&client), ours, |pod| run_of(&pod))
+        .watches_stream(all_pods, |pod| run_of(&pod))
         .reconcile_on(woken)
         .reconcile_on(triggers.map(|run| ObjectRef::new(&run)));
 

@@ -19,7 +19,7 @@ use crate::{
     gate::Gates,
     health,
     metrics::Metrics,
-    reconcile::{Context, Followers, Outages, Places, Wake},
+    reconcile::{Context, Followers, Outages, Places, Pods, Wake},
     settings::Settings,
 };
 
@@ -83,6 +83,7 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
         settings: settings.core,
         metrics: Arc::clone(&metrics),
         outages: Outages::default(),
+        pods: Pods::default(),
         gates: Gates::new(client.clone()),
     });
     let reporter = Reporter { controller: OPERATOR.to_owned(), instance: None };

@@ -14,7 +14,7 @@ use operator::{
     events::{Events, Publisher},
     gate::Gates,
     metrics::Metrics,
-    reconcile::{Context, Followers, Outages, Places, Wake, reconcile},
+    reconcile::{Context, Followers, Outages, Places, Pods, Wake, reconcile},
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -73,6 +73,7 @@ fn context(client: Client, metrics: Arc<Metrics>) -> (Arc<Context>, Publisher) {
         settings: operator_core::Settings::with_image("image"),
         metrics,
         outages: Outages::default(),
+        pods: Pods::default(),
     };
     (Arc::new(context), publisher)
 }
@@ -170,12 +171,11 @@ fn find<'a>(seen: &'a [Seen], method: &str, path: &str) -> &'a Seen {
     found.unwrap_or_else(|| panic!("no {method} {path} in {seen:#?}"))
 }
 
-/// The answers to a look at an attempt without Job and pods.
+/// The answers to a look at an attempt without a Job: without one, no pod is looked for.
 fn unseen_attempt(run: &Value) -> Vec<Answer> {
     vec![
         ("GET", RUN.into(), 200, run.clone()),
         ("GET", JOB.into(), 404, failure(404, "NotFound", "not found", Some("a-0f5e4a5c-1"))),
-        ("GET", PODS.into(), 200, nothing("Pod")),
     ]
 }
 
@@ -218,12 +218,6 @@ async fn a_job_is_posted_and_what_it_needs_is_applied() {
     let (result, seen) = against(run, answers).await;
     assert!(result.is_ok(), "{result:?}");
 
-    let pods = find(&seen, "GET", PODS);
-    assert!(
-        pods.query.contains(&format!("labelSelector=e2e.kubeflow.org%2Frun-uid%3D{UID}")),
-        "{}",
-        pods.query
-    );
     let applied = find(&seen, "PATCH", CONFIG_MAP);
     assert!(
         applied.query.contains("fieldManager=kubeflow-e2e") && applied.query.contains("force=true"),
@@ -257,6 +251,12 @@ async fn a_job_that_is_there_already_is_looked_at_again() {
     ]);
     let (result, seen) = against(run, answers).await;
     assert!(result.is_ok(), "{result:?}");
+    let pods = find(&seen, "GET", PODS);
+    assert!(
+        pods.query.contains(&format!("labelSelector=e2e.kubeflow.org%2Frun-uid%3D{UID}")),
+        "{}",
+        pods.query
+    );
     let adopted = seen.iter().rfind(|seen| seen.path.ends_with("/status")).unwrap();
     assert_eq!(adopted.body["status"]["tests"][0]["job"]["uid"], "job-uid");
     assert_eq!(seen.iter().filter(|seen| seen.method == "POST" && seen.path == JOBS).count(), 1);

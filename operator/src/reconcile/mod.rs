@@ -6,6 +6,7 @@ mod follow;
 pub mod observe;
 mod outage;
 mod places;
+mod pods;
 pub mod report;
 mod wake;
 
@@ -28,6 +29,7 @@ pub use self::{
     follow::Followers,
     outage::Outages,
     places::Places,
+    pods::Pods,
     wake::{Wake, Woken},
 };
 
@@ -50,6 +52,8 @@ pub struct Context {
     pub followers: Followers,
     /// Who may start how many tests.
     pub places: Places,
+    /// Which pods to read.
+    pub pods: Pods,
     /// What the runs' gates look at.
     pub gates: Gates,
 }
@@ -170,6 +174,7 @@ impl Context {
     /// A run that is over or gone needs nothing any more.
     pub(crate) async fn forget(&self, run: &str) {
         self.outages.over(run).await;
+        self.pods.forget(run).await;
         self.followers.keep(run, &[]).await;
         self.gates.leave(run).await;
     }

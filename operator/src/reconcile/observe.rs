@@ -1,4 +1,4 @@
-//! Reads what a pass needs, straight from the API server: children by their names, pods by the run's label.
+//! Reads what a pass needs, straight from the API server: children by their names.
 
 use std::{collections::BTreeMap, fmt::Debug};
 
@@ -158,10 +158,10 @@ async fn attempts(
     }
     let client = &context.client;
     let namespace = &wanted.target_namespace;
-    let uid = test.uid().unwrap_or_default();
-    let mine = ListParams::default().labels(&format!("{}={uid}", label::RUN_UID));
-    let jobs = try_join_all(wanted.attempts.iter().map(|wanted| job(client, namespace, &wanted.job)));
-    let (jobs, pods) = try_join(jobs, list::<Pod>(client, namespace, mine)).await?;
+    let jobs = try_join_all(wanted.attempts.iter().map(|wanted| job(client, namespace, &wanted.job))).await?;
+    let (name, uid) = (test.name_any(), test.uid().unwrap_or_default());
+    let there: Vec<&Job> = jobs.iter().flatten().collect();
+    let pods = context.pods.read(client, namespace, (&name, &uid), &there).await?;
     let all = wanted.attempts.iter().zip(jobs).map(|(wanted, job)| {
         let of_test = |pod: &&Pod| pod.labels().get(label::TEST) == Some(&wanted.test);
         let pods = pods.iter().filter(of_test).cloned().collect();

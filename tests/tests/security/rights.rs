@@ -79,6 +79,7 @@ pub async fn exactly_this(shared: Arc<Shared>) {
         "create kubeflow.org/poddefaults",
         "get batch/jobs",
         "get kubeflow.org/poddefaults",
+        "get pods",
         "get pods/log",
         "list events",
         "patch batch/jobs",

@@ -102,7 +102,7 @@ pub(crate) fn advance(context: Context<'_>, entry: &TestStatus) -> Step {
             going_on(entry, None, None)
         }
         Judgement::Waiting(message) if !context.end.passed(context.now) => {
-            let wake = waiting::look_again(context.now).min(start_deadline(context, &entry));
+            let wake = waiting::look_again(context.now, &entry).min(start_deadline(context, &entry));
             going_on(entry, Some(message), Some(wake))
         }
         Judgement::Running | Judgement::Ending(_) | Judgement::Waiting(_) => {

@@ -20,8 +20,12 @@ use crate::{
 };
 use crds::names::pod::TEST_CONTAINER;
 
-/// How often to look at an attempt that has not started: nothing that is watched changes when an event is written.
+/// How soon to look again at an attempt that has not started: nothing that is watched changes when an event is written.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// How late at most. Who waits for long is looked at less and less often, so that a thousand that wait for a node leave the
+/// API server and the others alone.
+const LOOK_AGAIN_AT_LAST: Duration = Duration::from_secs(30);
 
 /// How often to try again what was refused: people repair rights, quotas and namespaces while they look.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -29,9 +33,12 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// What a Job waits for first.
 pub(crate) const FOR_POD: &str = "waiting for the Job's pod to be created";
 
-/// When to look again at an attempt that has not started.
-pub(super) fn look_again(now: Timestamp) -> Timestamp {
-    after(now, LOOK_AGAIN)
+/// When to look again at an attempt that has not started: after half as long as it has waited by now.
+pub(super) fn look_again(now: Timestamp, entry: &TestStatus) -> Timestamp {
+    let waited = entry.start_time.as_ref().map_or(Duration::ZERO, |start| {
+        Duration::try_from(now.duration_since(start.0)).unwrap_or(Duration::ZERO)
+    });
+    after(now, (waited / 2).clamp(LOOK_AGAIN, LOOK_AGAIN_AT_LAST))
 }
 
 /// When to try again what was refused.

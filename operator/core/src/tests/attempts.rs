@@ -1,5 +1,7 @@
 //! One attempt: what each state of Job and pod leads to.
 
+use std::time::Duration;
+
 use crds::v1alpha1::{TestReason, TestState};
 use k8s_openapi::api::{
     batch::v1::Job,
@@ -7,7 +9,10 @@ use k8s_openapi::api::{
 };
 
 use super::support::*;
-use crate::observed::{PodDefaultFacts, Warning};
+use crate::{
+    Requeue,
+    observed::{PodDefaultFacts, Warning},
+};
 
 /// What a test ends with, seen at `seconds`: state, reason, message.
 fn outcome(job: Option<Job>, pods: Vec<Pod>, seconds: i64) -> (TestState, Option<TestReason>, String) {
@@ -26,6 +31,18 @@ fn waiting(reason: &str, message: &str) -> Pod {
              state: {{waiting: {{reason: {reason}, message: '{message}'}}}}}}]}}"
         ),
     )
+}
+
+#[test]
+fn who_waits_for_long_is_looked_at_less_often() {
+    let mut test = started(scripts(&["a"]));
+    for (waited, next) in [(0, 2), (4, 2), (10, 5), (50, 25), (200, 30)] {
+        let plan = pass(&mut test, &seen("a", Some(job("a", "{}")), Vec::new()), waited);
+        assert_eq!(plan.requeue, Requeue::After(Duration::from_secs(next)), "after {waited} s");
+    }
+    // The limit of the start itself is never missed.
+    let plan = pass(&mut test, &seen("a", Some(job("a", "{}")), Vec::new()), 595);
+    assert_eq!(plan.requeue, Requeue::After(Duration::from_secs(5)));
 }
 
 #[test]
