@@ -35,6 +35,8 @@ impl Process {
     pub async fn operator(program: &Path, kubeconfig: &str, log: &Path) -> Self {
         let address = free_address();
         let mut command = Command::new(program);
+        // Without a cap: its peer knows none.
+        command.args(["--max-running", "0"]);
         command.env("KFE2E_IMAGE", "bench.local/runner").env("KFE2E_LISTEN", address.to_string());
         Self::start(command, kubeconfig, log, address, "/readyz").await
     }
