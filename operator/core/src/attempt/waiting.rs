@@ -33,12 +33,12 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// What a Job waits for first.
 pub(crate) const FOR_POD: &str = "waiting for the Job's pod to be created";
 
-/// When to look again at an attempt that has not started: after half as long as it has waited by now.
+/// When to look again at an attempt that has not started: after as long as it has waited by now.
 pub(super) fn look_again(now: Timestamp, entry: &TestStatus) -> Timestamp {
     let waited = entry.start_time.as_ref().map_or(Duration::ZERO, |start| {
         Duration::try_from(now.duration_since(start.0)).unwrap_or(Duration::ZERO)
     });
-    after(now, (waited / 2).clamp(LOOK_AGAIN, LOOK_AGAIN_AT_LAST))
+    after(now, waited.clamp(LOOK_AGAIN, LOOK_AGAIN_AT_LAST))
 }
 
 /// When to try again what was refused.

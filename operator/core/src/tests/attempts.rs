@@ -36,7 +36,7 @@ fn waiting(reason: &str, message: &str) -> Pod {
 #[test]
 fn who_waits_for_long_is_looked_at_less_often() {
     let mut test = started(scripts(&["a"]));
-    for (waited, next) in [(0, 2), (4, 2), (10, 5), (50, 25), (200, 30)] {
+    for (waited, next) in [(0, 2), (4, 4), (10, 10), (50, 30), (200, 30)] {
         let plan = pass(&mut test, &seen("a", Some(job("a", "{}")), Vec::new()), waited);
         assert_eq!(plan.requeue, Requeue::After(Duration::from_secs(next)), "after {waited} s");
     }
