@@ -5,11 +5,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crds::{v1alpha1::E2ETest, verdict::truncate};
+use crds::{names::OPERATOR, v1alpha1::E2ETest, verdict::truncate};
 use k8s_openapi::api::{batch::v1::Job, core::v1::ObjectReference};
 use kube::{
-    Resource as _,
-    runtime::events::{Event, EventType, Recorder},
+    Client, Resource as _,
+    runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use operator_core::EventDraft;
 use tokio::{sync::mpsc, time::timeout};
@@ -79,12 +79,12 @@ impl Events {
 impl Publisher {
     /// Publishes one event after the other. Once `ended` resolves, what is queued gets a moment more, and no event
     /// should follow.
-    pub async fn publish(mut self, recorder: Recorder, ended: impl Future<Output = ()>) {
+    pub async fn publish(mut self, client: Client, ended: impl Future<Output = ()>) {
         let Self { queue, metrics } = &mut self;
         {
             let mut all = std::pin::pin!(async {
                 while let Some(told) = queue.recv().await {
-                    publish_one(&recorder, metrics, &told).await;
+                    publish_one(&client, metrics, &told).await;
                 }
             });
             tokio::select! {
@@ -101,7 +101,11 @@ impl Publisher {
 }
 
 /// Publishes an event. One that is lost is counted: what it told is in the status.
-async fn publish_one(recorder: &Recorder, metrics: &Metrics, told: &Told) {
+async fn publish_one(client: &Client, metrics: &Metrics, told: &Told) {
+    // A recorder of its own for each: one that is kept holds every event for minutes, and makes those of one reason a series
+    // that shows only the note of the first.
+    let reporter = Reporter { controller: OPERATOR.to_owned(), instance: None };
+    let recorder = Recorder::new(client.clone(), reporter);
     if let Err(error) =
         call("publish", "an event".to_owned(), recorder.publish(&event_of(told), &told.run)).await
     {
@@ -131,7 +135,7 @@ fn event_of(Told { draft, namespace, .. }: &Told) -> Event {
 #[cfg(test)]
 mod tests {
     use http::{Request, Response};
-    use kube::{Client, client::Body, runtime::events::Reporter};
+    use kube::client::Body;
     use serde_json::{Value, json};
     use tokio::time::Instant;
     use tower_test::mock;
@@ -157,10 +161,9 @@ mod tests {
         reasons.iter().map(draft).collect()
     }
 
-    fn recorder() -> (Recorder, mock::Handle<Request<Body>, Response<Body>>) {
+    fn client() -> (Client, mock::Handle<Request<Body>, Response<Body>>) {
         let (service, handle) = mock::pair::<Request<Body>, Response<Body>>();
-        let reporter = Reporter { controller: "operator".into(), instance: None };
-        (Recorder::new(Client::new(service, "default"), reporter), handle)
+        (Client::new(service, "default"), handle)
     }
 
     fn lost(metrics: &Metrics) -> bool {
@@ -172,15 +175,17 @@ mod tests {
         let metrics = Arc::new(Metrics::default());
         let (events, publisher) = Events::with_room(3, Arc::clone(&metrics));
         events.tell(&run(), drafts(&["A", "B"]));
-        events.tell(&run(), drafts(&["C"]));
+        // One of a reason that was there before is told with its own note.
+        events.tell(&run(), drafts(&["A"]));
         assert!(!lost(&metrics));
         events.tell(&run(), drafts(&["D"]));
         assert!(metrics.text().unwrap().contains("e2etest_operator_events_lost_total 1"));
         drop(events);
-        let (recorder, mut handle) = recorder();
+        let (client, mut handle) = client();
         let server = tokio::spawn(async move {
             let mut reasons = Vec::new();
             while let Some((request, respond)) = handle.next_request().await {
+                let method = request.method().clone();
                 let bytes = request.into_body().collect_bytes().await.unwrap();
                 let body: Value = serde_json::from_slice(&bytes).unwrap();
                 assert_eq!(
@@ -188,24 +193,24 @@ mod tests {
                     MAX_NOTE,
                     "the API server takes no longer one"
                 );
-                reasons.push(body["reason"].as_str().unwrap().to_owned());
+                reasons.push(format!("{method} {}", body["reason"].as_str().unwrap()));
                 respond
                     .send_response(Response::builder().status(201).body(Body::from(bytes.to_vec())).unwrap());
             }
             reasons
         });
-        publisher.publish(recorder, std::future::pending()).await;
-        assert_eq!(server.await.unwrap(), ["A", "B", "C"]);
+        publisher.publish(client, std::future::pending()).await;
+        assert_eq!(server.await.unwrap(), ["POST A", "POST B", "POST A"]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_operators_end_does_not_wait_for_an_api_that_does_not_answer() {
         let (events, publisher) = Events::channel(Arc::default());
         events.tell(&run(), drafts(&["A", "B"]));
-        let (recorder, handle) = recorder();
+        let (client, handle) = client();
         let began = Instant::now();
         // Somebody may still hold the other end.
-        publisher.publish(recorder, std::future::ready(())).await;
+        publisher.publish(client, std::future::ready(())).await;
         assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
         drop((events, handle));
     }

@@ -2,12 +2,8 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use crds::{names::OPERATOR, v1alpha1::E2ETest};
-use kube::{
-    Api, Client, Config,
-    api::ListParams,
-    runtime::events::{Recorder, Reporter},
-};
+use crds::v1alpha1::E2ETest;
+use kube::{Api, Client, Config, api::ListParams};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{oneshot, watch},
@@ -86,11 +82,10 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
         pods: Pods::default(),
         gates: Gates::new(client.clone()),
     });
-    let reporter = Reporter { controller: OPERATOR.to_owned(), instance: None };
     let (at_work, over) = oneshot::channel::<Infallible>();
     // That the other end is gone is what it is waited for.
     let over = async { drop(over.await) };
-    let publishing = tokio::spawn(publisher.publish(Recorder::new(client.clone(), reporter), over));
+    let publishing = tokio::spawn(publisher.publish(client.clone(), over));
     let (missing, seen) = watch::channel(vec![NO_CRD, NOT_SYNCED]);
     let stop = stop_signal()?;
     let health = health::serve(settings.listen, seen, metrics, stopped(stop.clone()));
