@@ -1,19 +1,16 @@
 //! Reads what a pass needs, straight from the API server: children by their names.
 
-use std::{collections::BTreeMap, fmt::Debug};
+use std::collections::BTreeMap;
 
 use crds::{names::label, v1alpha1::E2ETest};
 use futures::future::{try_join, try_join_all, try_join3};
 use jiff::Timestamp;
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{
-        batch::v1::Job,
-        core::v1::{Event, Namespace, Pod},
-    },
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{Event, Namespace, Pod},
 };
 use kube::{
-    Api, Client, Resource, ResourceExt as _,
+    Api, Client, ResourceExt as _,
     api::ListParams,
     core::{DynamicObject, PartialObjectMeta},
 };
@@ -22,9 +19,12 @@ use operator_core::{
     observed::{NamedPodDefault, PodDefaultFacts, Warning},
     pod_default_resource, runs_in, wants_warnings_of,
 };
-use serde::de::DeserializeOwned;
 
-use super::{Called, Context, call::call, follow::Telling};
+use super::{
+    Called, Context,
+    call::{call, list},
+    follow::Telling,
+};
 use crate::error::CallError;
 
 /// Events that are read of one object at most.
@@ -222,14 +222,4 @@ async fn with_warnings(
             .collect();
     }
     Ok((test.to_owned(), facts))
-}
-
-/// Objects of one kind in one namespace.
-async fn list<K>(client: &Client, namespace: &str, parameters: ListParams) -> Called<Vec<K>>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
-{
-    let object = format!("{} of namespace {namespace}", K::plural(&()));
-    let api = Api::<K>::namespaced(client.clone(), namespace);
-    Ok(call("list", object, api.list(&parameters)).await?.items)
 }

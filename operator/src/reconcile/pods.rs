@@ -12,7 +12,10 @@ use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{Api, Client, ResourceExt as _, api::ListParams, core::PartialObjectMeta};
 use tokio::sync::Mutex;
 
-use super::{Called, call::call};
+use super::{
+    Called,
+    call::{call, list},
+};
 
 /// Pods that are read one by one at most: more are cheaper as a list.
 const ONE_BY_ONE: usize = 8;
@@ -63,8 +66,8 @@ impl Pods {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
-        let api = Api::<Pod>::namespaced(client.clone(), namespace);
         if let Some(names) = self.names(name, jobs).await {
+            let api = Api::<Pod>::namespaced(client.clone(), namespace);
             let one = |name: String| {
                 let api = &api;
                 async move { call("get", format!("Pod {namespace}/{name}"), api.get_opt(&name)).await }
@@ -77,7 +80,7 @@ impl Pods {
             }
         }
         let mine = ListParams::default().labels(&format!("{}={uid}", label::RUN_UID));
-        Ok(call("list", format!("pods of namespace {namespace}"), api.list(&mine)).await?.items)
+        list(client, namespace, mine).await
     }
 }
 

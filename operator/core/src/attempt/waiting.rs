@@ -15,7 +15,7 @@ use k8s_openapi::{
 use super::{Context, Ending, Judgement, ended, own_pod, repair, start_deadline};
 use crate::{
     cause::{self, Cause, CauseKind, sentence},
-    clock::{after, spoken},
+    clock::{after, spoken, until},
     observed::{AttemptFacts, Warning},
 };
 use crds::names::pod::TEST_CONTAINER;
@@ -35,9 +35,7 @@ pub(crate) const FOR_POD: &str = "waiting for the Job's pod to be created";
 
 /// When to look again at an attempt that has not started: after as long as it has waited by now.
 pub(super) fn look_again(now: Timestamp, entry: &TestStatus) -> Timestamp {
-    let waited = entry.start_time.as_ref().map_or(Duration::ZERO, |start| {
-        Duration::try_from(now.duration_since(start.0)).unwrap_or(Duration::ZERO)
-    });
+    let waited = entry.start_time.as_ref().map_or(Duration::ZERO, |start| until(start.0, now));
     after(now, waited.clamp(LOOK_AGAIN, LOOK_AGAIN_AT_LAST))
 }
 
