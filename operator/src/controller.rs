@@ -1,9 +1,9 @@
 //! Wires watches to passes. Watches only trigger: no decision reads them.
 
-use std::sync::Arc;
+use std::{future::ready, sync::Arc};
 
 use crds::names::label;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{
     Api, Client, Resource,
@@ -36,19 +36,11 @@ pub async fn run(
     missing: watch::Sender<Missing>,
     stop: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
-    let triggers = context.gates.triggers().await;
+    let triggers = context.gates.triggers();
     let (store, writer) = reflector::store();
     let watching = Arc::clone(&context);
     let all_runs = watcher(Api::<Run>::all(client.clone()), watcher::Config::default().page_size(PAGE))
-        .then(move |event| {
-            let context = Arc::clone(&watching);
-            async move {
-                if let Ok(event) = &event {
-                    context.places.watched(event).await;
-                }
-                event
-            }
-        })
+        .inspect_ok(move |event| watching.places.watched(event))
         .modify(slim)
         .reflect(writer)
         .applied_objects();
@@ -61,15 +53,9 @@ pub async fn run(
     let ours =
         watcher::Config::default().labels(&format!("{}={}", label::MANAGED_BY, label::MANAGED_BY_VALUE));
     let watching = Arc::clone(&context);
-    let all_pods = watcher(all::<Pod>(&client), ours.clone()).touched_objects().then(move |pod| {
-        let context = Arc::clone(&watching);
-        async move {
-            if let Ok(pod) = &pod {
-                context.pods.watched(pod).await;
-            }
-            pod
-        }
-    });
+    let all_pods = watcher(all::<Pod>(&client), ours.clone())
+        .touched_objects()
+        .inspect_ok(move |pod| watching.pods.watched(pod));
     let controller = Controller::for_stream(all_runs, store.clone())
         .with_config(Config::default().concurrency(CONCURRENCY))
         .trigger_backoff(Doubling::of_all_watches())
@@ -86,13 +72,14 @@ pub async fn run(
         }
     };
     let known = Arc::clone(&context);
-    let passes = controller.run(reconcile, on_error, context).for_each(|result| async {
+    let passes = controller.run(reconcile, on_error, context).for_each(|result| {
         match result {
             Ok(_) => {}
             // The run was deleted between a trigger and its pass.
-            Err(controller::Error::ObjectNotFound(run)) => known.forget(&run.name).await,
+            Err(controller::Error::ObjectNotFound(run)) => known.forget(&run.name),
             Err(error) => log(&error),
         }
+        ready(())
     });
     futures::future::join(synced, passes).await;
 }

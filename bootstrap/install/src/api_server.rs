@@ -8,8 +8,8 @@ use std::{
 
 use http::{Request, Response};
 use kube::{Client, client::Body};
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, MutexGuard};
 
 /// The last part of the paths that are lists.
 const PLURALS: [&str; 13] = [
@@ -129,8 +129,7 @@ impl ApiServer {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nobody holds it across an await, and a test has one thread.
-        self.0.try_lock().unwrap()
+        self.0.lock()
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) async fn judge(shared: Arc<Shared>, target: Arc<Target>) {
             (wanted, now)
         };
         if wanted != sources {
-            shared.follow(&target, &wanted).await;
+            shared.follow(&target, &wanted);
             (sources, judged) = (wanted, None);
         }
         let mut was_broken = now.breaks != history.breaks;
@@ -56,7 +56,7 @@ pub(super) async fn judge(shared: Arc<Shared>, target: Arc<Target>) {
                 }
             }
         }
-        shared.look(&target, was_broken, differs.as_ref()).await;
+        shared.look(&target, was_broken, differs.as_ref());
         tokio::select! {
             told = changes.changed() => {
                 if told.is_err() {
@@ -131,7 +131,7 @@ mod tests {
     async fn ready_since(gates: &Gates, known: Option<Timestamp>) -> Timestamp {
         let look = async {
             loop {
-                let seen = gates.look("nightly", &target()).await;
+                let seen = gates.look("nightly", &target());
                 match seen.and_then(|seen| seen.ready_since) {
                     Some(since) if Some(since) != known => return since,
                     _ => sleep(Duration::from_millis(5)).await,
@@ -150,7 +150,7 @@ mod tests {
     #[tokio::test]
     async fn a_break_in_watching_begins_the_wait_anew() {
         let (gates, _silent) = gates();
-        assert_eq!(gates.look("nightly", &target()).await, None);
+        assert_eq!(gates.look("nightly", &target()), None);
         all_is_ready(&gates);
         let since = ready_since(&gates, None).await;
         // Broken and mended before anybody judged it.
@@ -168,11 +168,11 @@ mod tests {
     #[tokio::test]
     async fn a_gate_at_which_nothing_changes_is_looked_at_all_the_time() {
         let (gates, _silent) = gates();
-        gates.look("nightly", &target()).await;
+        gates.look("nightly", &target());
         all_is_ready(&gates);
         let since = ready_since(&gates, None).await;
         sleep(BLINK + BEAT).await;
-        let seen = gates.look("nightly", &target()).await.unwrap();
+        let seen = gates.look("nightly", &target()).unwrap();
         assert_eq!(seen.ready_since, Some(since));
     }
 }

@@ -19,10 +19,8 @@ use futures::{
 use jiff::Timestamp;
 use kube::Client;
 use operator_core::gate::{Facts, Readiness, Sighting, Source, Target, Unbroken};
-use tokio::{
-    sync::{Mutex, watch},
-    task::AbortHandle,
-};
+use parking_lot::Mutex;
+use tokio::{sync::watch, task::AbortHandle};
 
 /// All gates under which a run waits or runs.
 #[derive(Debug)]
@@ -99,14 +97,14 @@ impl Gates {
     }
 
     /// Names of runs whose gate is judged differently than before. It can be taken once.
-    pub async fn triggers(&self) -> impl Stream<Item = String> + Send + use<> {
+    pub fn triggers(&self) -> impl Stream<Item = String> + Send + use<> {
         let (_, nothing) = unbounded();
-        self.triggers.lock().await.take().unwrap_or(nothing)
+        self.triggers.lock().take().unwrap_or(nothing)
     }
 
     /// How everything under the run's gate stands, and from now on also what changes; `None` while it is not known.
-    pub(crate) async fn look(&self, run: &str, target: &Target) -> Option<Sighting> {
-        let mut registry = self.shared.registry.lock().await;
+    pub(crate) fn look(&self, run: &str, target: &Target) -> Option<Sighting> {
+        let mut registry = self.shared.registry.lock();
         if registry.runs.get(run).is_some_and(|known| **known != *target) {
             // Another run of the same name.
             let unused = registry.leave(run);
@@ -130,8 +128,8 @@ impl Gates {
     }
 
     /// The run is over, or gone.
-    pub(crate) async fn leave(&self, run: &str) {
-        let unused = self.shared.registry.lock().await.leave(run);
+    pub(crate) fn leave(&self, run: &str) {
+        let unused = self.shared.registry.lock().leave(run);
         self.shared.forget(&unused);
     }
 }
@@ -168,8 +166,8 @@ impl Registry {
 
 impl Shared {
     /// Makes sure that exactly these sources are followed for a gate.
-    async fn follow(self: &Arc<Self>, target: &Arc<Target>, sources: &BTreeSet<Source>) {
-        let mut registry = self.registry.lock().await;
+    fn follow(self: &Arc<Self>, target: &Arc<Target>, sources: &BTreeSet<Source>) {
+        let mut registry = self.registry.lock();
         // A gate that was closed a moment ago opens nothing any more.
         if !registry.gates.contains_key(target) {
             return;
@@ -199,8 +197,8 @@ impl Shared {
     }
 
     /// A look at a gate, after a break in looking if there was one. A judgement that differs lets the gate's runs pass.
-    async fn look(&self, target: &Arc<Target>, was_broken: bool, differs: Option<&Arc<Readiness>>) {
-        let mut registry = self.registry.lock().await;
+    fn look(&self, target: &Arc<Target>, was_broken: bool, differs: Option<&Arc<Readiness>>) {
+        let mut registry = self.registry.lock();
         let Some(gate) = registry.gates.get_mut(target) else { return };
         if was_broken {
             gate.unbroken.looked_away();

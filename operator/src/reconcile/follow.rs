@@ -12,8 +12,8 @@ use crds::{
 use futures::{AsyncBufRead, AsyncBufReadExt as _};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, api::LogParams, runtime::reflector::ObjectRef};
+use parking_lot::Mutex;
 use tokio::{
-    sync::Mutex,
     task::AbortHandle,
     time::{Instant, sleep, sleep_until},
 };
@@ -67,8 +67,8 @@ impl Followers {
     }
 
     /// Follows no pods of this run but these any more.
-    pub(super) async fn keep(&self, run: &str, telling: &[Telling]) {
-        let mut runs = self.runs.lock().await;
+    pub(super) fn keep(&self, run: &str, telling: &[Telling]) {
+        let mut runs = self.runs.lock();
         let Some(followed) = runs.get_mut(run) else { return };
         followed.pods.retain(|uid, told| {
             let keep = telling.iter().any(|telling| telling.uid == *uid);
@@ -83,16 +83,11 @@ impl Followers {
     }
 
     /// What the run's pods told, by the test; pods that nobody follows yet are followed from now on.
-    pub(super) async fn told(
-        &self,
-        run: &str,
-        namespace: &str,
-        telling: &[Telling],
-    ) -> Vec<(String, Progress)> {
+    pub(super) fn told(&self, run: &str, namespace: &str, telling: &[Telling]) -> Vec<(String, Progress)> {
         if telling.is_empty() {
             return Vec::new();
         }
-        let mut runs = self.runs.lock().await;
+        let mut runs = self.runs.lock();
         let followed = runs.entry(run.to_owned()).or_default();
         let now = Instant::now();
         if followed.due(now) <= now && followed.pods.values().any(|told| told.latest != told.shown) {
@@ -180,7 +175,7 @@ impl Follower {
                     log.consume_unpin(taken);
                     if end.is_some() {
                         if let Some(progress) = Progress::from_line(&line) {
-                            due = self.tell(progress).await.or(due);
+                            due = self.tell(progress).or(due);
                         }
                         line.clear();
                     }
@@ -194,8 +189,8 @@ impl Follower {
     }
 
     /// Keeps what was told; returns when it may be shown, if it is new.
-    async fn tell(&self, progress: Progress) -> Option<Instant> {
-        let mut runs = self.runs.lock().await;
+    fn tell(&self, progress: Progress) -> Option<Instant> {
+        let mut runs = self.runs.lock();
         let followed = runs.get_mut(&self.run)?;
         let now = Instant::now();
         let due = followed.due(now).max(now);

@@ -70,7 +70,7 @@ pub async fn reconcile(
     // The cache may be old, but a run that is over in it stays so: nothing needs to be read until its time has come, or
     // its spec is another one.
     if Wanted::of(seen).is_none() {
-        context.forget(&seen.name_any()).await;
+        context.forget(&seen.name_any());
         match expires_at(seen).map(|at| at.duration_since(Timestamp::now())) {
             _ if lags(seen) => {}
             None => return Ok(Action::await_change()),
@@ -90,7 +90,7 @@ async fn passes(name: &str, context: &Context) -> Result<Action, ReconcileError>
     let api = Api::<E2ETest>::all(context.client.clone());
     let read = call::call("get", format!("E2ETest {name}"), api.get_opt(name)).await;
     let Some(mut test) = read.map_err(ReconcileError::Observe)? else {
-        context.forget(name).await;
+        context.forget(name);
         return Ok(Action::await_change());
     };
     for _ in 0..PASSES {
@@ -121,7 +121,6 @@ async fn pass(test: &E2ETest, context: &Context) -> Result<(Requeue, Option<E2ET
         observed.places = places;
         decide(test, &observed, &context.settings, Timestamp::now())
     });
-    let plan = plan.await;
     let acted = act::act(context, &plan.effects).await;
     let mut settled = plan.settle(&acted);
     let mut written = write(test, settled.status.as_ref(), context).await;
@@ -130,7 +129,7 @@ async fn pass(test: &E2ETest, context: &Context) -> Result<(Requeue, Option<E2ET
         written = write(test, settled.status.as_ref(), context).await;
     }
     let written = written.map_err(ReconcileError::Report)?;
-    context.places.taken(written.as_ref().unwrap_or(test)).await;
+    context.places.taken(written.as_ref().unwrap_or(test));
     context.events.tell(test, settled.events);
     let failed = acted.into_values().find_map(|outcome| match outcome {
         Outcome::Failed { message } => Some(message),
@@ -172,11 +171,11 @@ async fn over(test: &E2ETest, context: &Context) -> Result<(Requeue, Option<E2ET
 
 impl Context {
     /// A run that is over or gone needs nothing any more.
-    pub(crate) async fn forget(&self, run: &str) {
-        self.outages.over(run).await;
-        self.pods.forget(run).await;
-        self.followers.keep(run, &[]).await;
-        self.gates.leave(run).await;
+    pub(crate) fn forget(&self, run: &str) {
+        self.outages.over(run);
+        self.pods.forget(run);
+        self.followers.keep(run, &[]);
+        self.gates.leave(run);
     }
 }
 

@@ -43,7 +43,7 @@ pub async fn observe(context: &Context, test: &E2ETest, wanted: &Wanted) -> Seen
     let Seen { observed, problem } = target(context, test, wanted).await;
     // Last, so that it is as new as can be.
     let gate = match &wanted.gate {
-        Some(gate) => context.gates.look(&test.name_any(), gate).await,
+        Some(gate) => context.gates.look(&test.name_any(), gate),
         None => None,
     };
     Seen { observed: Observed { gate, ..observed }, problem }
@@ -56,14 +56,14 @@ async fn target(context: &Context, test: &E2ETest, wanted: &Wanted) -> Seen {
     let read = try_join3(access(client, wanted), named(client, wanted), attempts(context, test, wanted));
     let error = match read.await {
         Ok(((target_labels, pod_default), named, attempts)) => {
-            context.outages.over(&run).await;
+            context.outages.over(&run);
             let observed = Observed { target_labels, pod_default, named, attempts, ..Observed::default() };
             return Seen { observed, problem: None };
         }
         Err(error) => error,
     };
     let (unreadable, problem) = if error.is_missing_right() {
-        context.outages.over(&run).await;
+        context.outages.over(&run);
         let name = &wanted.target_namespace;
         // RBAC is asked before anyone looks whether the namespace is there.
         let why = match namespace_labels(client, name).await {
@@ -76,7 +76,7 @@ async fn target(context: &Context, test: &E2ETest, wanted: &Wanted) -> Seen {
         };
         (Unreadable { why, since: None }, None)
     } else {
-        let since = context.outages.began(&run, Timestamp::now()).await;
+        let since = context.outages.began(&run, Timestamp::now());
         (Unreadable { why: error.to_string(), since: Some(since) }, Some(error))
     };
     Seen { observed: Observed { unreadable: Some(unreadable), ..Observed::default() }, problem }
@@ -153,7 +153,7 @@ async fn attempts(
     wanted: &Wanted,
 ) -> Called<BTreeMap<String, AttemptFacts>> {
     if wanted.attempts.is_empty() {
-        context.followers.keep(&test.name_any(), &[]).await;
+        context.followers.keep(&test.name_any(), &[]);
         return Ok(BTreeMap::new());
     }
     let client = &context.client;
@@ -168,12 +168,12 @@ async fn attempts(
         with_warnings(client, namespace, &wanted.test, AttemptFacts { job, pods, ..AttemptFacts::default() })
     });
     let mut seen: BTreeMap<String, AttemptFacts> = try_join_all(all).await?.into_iter().collect();
-    follow(context, &test.name_any(), wanted, &mut seen).await;
+    follow(context, &test.name_any(), wanted, &mut seen);
     Ok(seen)
 }
 
 /// Adds what running notebooks told last, and follows those that nobody follows yet.
-async fn follow(context: &Context, run: &str, wanted: &Wanted, seen: &mut BTreeMap<String, AttemptFacts>) {
+fn follow(context: &Context, run: &str, wanted: &Wanted, seen: &mut BTreeMap<String, AttemptFacts>) {
     let telling: Vec<Telling> = wanted
         .attempts
         .iter()
@@ -183,8 +183,8 @@ async fn follow(context: &Context, run: &str, wanted: &Wanted, seen: &mut BTreeM
             Some(Telling { test: attempt.test.clone(), pod: pod.name.clone()?, uid: pod.uid.clone()? })
         })
         .collect();
-    context.followers.keep(run, &telling).await;
-    let told = context.followers.told(run, &wanted.target_namespace, &telling).await;
+    context.followers.keep(run, &telling);
+    let told = context.followers.told(run, &wanted.target_namespace, &telling);
     for (test, progress) in told {
         if let Some(facts) = seen.get_mut(&test) {
             facts.progress = Some(progress);

@@ -15,7 +15,7 @@ use kube::{
     runtime::{reflector::ObjectRef, watcher::Event},
 };
 use operator_core::{Claim, Plan, shares};
-use tokio::sync::Mutex;
+use parking_lot::Mutex;
 
 use super::Wake;
 
@@ -35,11 +35,11 @@ impl Places {
     }
 
     /// Takes in what the watch of all runs says, before the controller acts on it.
-    pub async fn watched(&self, event: &Event<DeserializeGuard<E2ETest>>) {
+    pub fn watched(&self, event: &Event<DeserializeGuard<E2ETest>>) {
         if self.cap.is_none() {
             return;
         }
-        let mut claims = self.claims.lock().await;
+        let mut claims = self.claims.lock();
         match event {
             Event::Init => claims.listed = HashSet::new(),
             Event::InitApply(DeserializeGuard(Ok(run))) => {
@@ -54,9 +54,9 @@ impl Places {
     }
 
     /// Decides on a run with the number of tests that it may start; `None` where any number may.
-    pub(super) async fn decide(&self, test: &E2ETest, decide: impl FnOnce(Option<usize>) -> Plan) -> Plan {
+    pub(super) fn decide(&self, test: &E2ETest, decide: impl FnOnce(Option<usize>) -> Plan) -> Plan {
         let (Some(cap), Some(uid)) = (self.cap, test.metadata.uid.as_ref()) else { return decide(None) };
-        let mut claims = self.claims.lock().await;
+        let mut claims = self.claims.lock();
         let before = claims.put(uid, Claim::of(test).map(|claim| claim.as_if_open(test)));
         let plan = decide(Some(claims.share(cap.get(), uid)));
         let after = Claim::with(test, &plan.status);
@@ -67,9 +67,9 @@ impl Places {
     }
 
     /// Takes in what a run's status says after a pass, and tells those whose turn has come by it.
-    pub(super) async fn taken(&self, test: &E2ETest) {
+    pub(super) fn taken(&self, test: &E2ETest) {
         let (Some(cap), Some(uid)) = (self.cap, test.metadata.uid.as_ref()) else { return };
-        let mut claims = self.claims.lock().await;
+        let mut claims = self.claims.lock();
         let after = Claim::of(test);
         let changed = claims.put(uid, after.clone()) != after;
         claims.looked_at(uid, changed);
@@ -216,26 +216,26 @@ mod tests {
     }
 
     /// Two places, and these runs.
-    async fn places(runs: &[&str]) -> (Places, Woken) {
+    fn places(runs: &[&str]) -> (Places, Woken) {
         let (wake, woken) = Wake::channel();
         let places = Places::new(NonZeroUsize::new(2), wake);
         for name in runs {
-            places.watched(&Event::Apply(DeserializeGuard(Ok(run(name))))).await;
+            places.watched(&Event::Apply(DeserializeGuard(Ok(run(name)))));
         }
         (places, woken)
     }
 
     /// A pass over a run; how many tests it could start.
-    async fn pass(places: &Places, test: &mut E2ETest) -> Option<usize> {
+    fn pass(places: &Places, test: &mut E2ETest) -> Option<usize> {
         let mut given = None;
         let plan = places.decide(test, |places| {
             given = places;
             let observed = Observed { places, ..Observed::default() };
             decide(test, &observed, &Settings::with_image("i"), Timestamp::UNIX_EPOCH)
         });
-        let status = plan.await.status;
+        let status = plan.status;
         test.status = Some(status);
-        places.taken(test).await;
+        places.taken(test);
         given
     }
 
@@ -253,49 +253,49 @@ mod tests {
         std::iter::from_fn(|| woken.try_recv().ok()).map(|run| run.name).collect()
     }
 
-    #[tokio::test]
-    async fn a_place_that_becomes_free_goes_to_who_was_refused() {
-        let (places, mut woken) = places(&["a", "b", "c"]).await;
+    #[test]
+    fn a_place_that_becomes_free_goes_to_who_was_refused() {
+        let (places, mut woken) = places(&["a", "b", "c"]);
         let [mut a, mut b] = ["a", "b"].map(run);
-        assert_eq!(pass(&places, &mut a).await, Some(1), "each of three gets one, the oldest first");
-        assert_eq!(pass(&places, &mut b).await, Some(1));
-        assert_eq!(pass(&places, &mut a).await, Some(0));
+        assert_eq!(pass(&places, &mut a), Some(1), "each of three gets one, the oldest first");
+        assert_eq!(pass(&places, &mut b), Some(1));
+        assert_eq!(pass(&places, &mut a), Some(0));
         assert_eq!(told(&mut woken), [""; 0], "there is nothing to give");
-        places.taken(&over(&a)).await;
+        places.taken(&over(&a));
         assert_eq!(told(&mut woken), [""; 0], "c is due, and nobody has looked at it yet");
-        assert_eq!(pass(&places, &mut run("c")).await, Some(1));
-        places.taken(&over(&b)).await;
+        assert_eq!(pass(&places, &mut run("c")), Some(1));
+        places.taken(&over(&b));
         assert_eq!(told(&mut woken), ["c"]);
-        places.taken(&over(&b)).await;
+        places.taken(&over(&b));
         assert_eq!(told(&mut woken), [""; 0], "nothing has changed");
     }
 
-    #[tokio::test]
-    async fn a_run_that_is_gone_holds_no_place() {
-        let (places, _woken) = places(&["a", "b", "c"]).await;
+    #[test]
+    fn a_run_that_is_gone_holds_no_place() {
+        let (places, _woken) = places(&["a", "b", "c"]);
         let [mut a, mut b, mut c] = ["a", "b", "c"].map(run);
         for test in [&mut a, &mut b] {
-            assert_eq!(pass(&places, test).await, Some(1));
+            assert_eq!(pass(&places, test), Some(1));
         }
-        assert_eq!(pass(&places, &mut c).await, Some(0));
-        places.watched(&Event::Delete(DeserializeGuard(Ok(a.clone())))).await;
-        assert_eq!(pass(&places, &mut a).await, Some(0), "a pass that was on its way takes none back");
-        assert_eq!(pass(&places, &mut c).await, Some(1));
+        assert_eq!(pass(&places, &mut c), Some(0));
+        places.watched(&Event::Delete(DeserializeGuard(Ok(a.clone()))));
+        assert_eq!(pass(&places, &mut a), Some(0), "a pass that was on its way takes none back");
+        assert_eq!(pass(&places, &mut c), Some(1));
         // While the watch was away, b and c were deleted.
-        places.watched(&Event::Init).await;
-        places.watched(&Event::InitApply(DeserializeGuard(Ok(run("d"))))).await;
-        places.watched(&Event::InitDone).await;
-        assert_eq!(pass(&places, &mut run("d")).await, Some(2));
-        let claims = places.claims.lock().await;
+        places.watched(&Event::Init);
+        places.watched(&Event::InitApply(DeserializeGuard(Ok(run("d")))));
+        places.watched(&Event::InitDone);
+        assert_eq!(pass(&places, &mut run("d")), Some(2));
+        let claims = places.claims.lock();
         assert_eq!((claims.runs.len(), claims.running, claims.waiting), (1, 2, 0));
     }
 
-    #[tokio::test]
-    async fn what_a_pass_decided_counts_more_than_an_older_watch() {
-        let (places, _woken) = places(&["a", "b"]).await;
-        assert_eq!(pass(&places, &mut run("a")).await, Some(1));
-        places.watched(&Event::Apply(DeserializeGuard(Ok(run("a"))))).await;
-        assert_eq!(pass(&places, &mut run("b")).await, Some(1));
-        assert_eq!(pass(&places, &mut run("b")).await, Some(1), "its own status was never written");
+    #[test]
+    fn what_a_pass_decided_counts_more_than_an_older_watch() {
+        let (places, _woken) = places(&["a", "b"]);
+        assert_eq!(pass(&places, &mut run("a")), Some(1));
+        places.watched(&Event::Apply(DeserializeGuard(Ok(run("a")))));
+        assert_eq!(pass(&places, &mut run("b")), Some(1));
+        assert_eq!(pass(&places, &mut run("b")), Some(1), "its own status was never written");
     }
 }

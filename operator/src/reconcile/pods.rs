@@ -10,7 +10,7 @@ use crds::names::label;
 use futures::future::try_join_all;
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{Api, Client, ResourceExt as _, api::ListParams, core::PartialObjectMeta};
-use tokio::sync::Mutex;
+use parking_lot::Mutex;
 
 use super::{
     Called,
@@ -29,23 +29,23 @@ pub struct Pods {
 
 impl Pods {
     /// Takes in what the watch of all pods says.
-    pub(crate) async fn watched(&self, pod: &PartialObjectMeta<Pod>) {
+    pub(crate) fn watched(&self, pod: &PartialObjectMeta<Pod>) {
         let owners = pod.metadata.owner_references.iter().flatten();
         let job = owners.into_iter().find(|owner| owner.controller == Some(true));
         let (Some(run), Some(job)) = (pod.labels().get(label::RUN), job) else { return };
-        let mut names = self.names.lock().await;
+        let mut names = self.names.lock();
         let jobs = names.entry(run.clone()).or_default();
         jobs.entry(job.uid.clone()).or_default().insert(pod.name_any());
     }
 
     /// Nobody needs the run's pods any more.
-    pub(super) async fn forget(&self, run: &str) {
-        self.names.lock().await.remove(run);
+    pub(super) fn forget(&self, run: &str) {
+        self.names.lock().remove(run);
     }
 
     /// The name of the one pod of each Job; `None` where a Job is not known to have exactly one, or there are many.
-    async fn names(&self, run: &str, jobs: &[&Job]) -> Option<Vec<String>> {
-        let all = self.names.lock().await;
+    fn names(&self, run: &str, jobs: &[&Job]) -> Option<Vec<String>> {
+        let all = self.names.lock();
         let known = all.get(run).filter(|_| jobs.len() <= ONE_BY_ONE)?;
         let only = |job: &&Job| {
             let names = known.get(job.metadata.uid.as_ref()?).filter(|names| names.len() == 1)?;
@@ -66,7 +66,7 @@ impl Pods {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
-        if let Some(names) = self.names(name, jobs).await {
+        if let Some(names) = self.names(name, jobs) {
             let api = Api::<Pod>::namespaced(client.clone(), namespace);
             let one = |name: String| {
                 let api = &api;
@@ -97,30 +97,30 @@ mod tests {
         serde_json::from_value(json!({ "metadata": { "name": uid, "uid": uid } })).unwrap()
     }
 
-    async fn watched(pods: &Pods, name: &str, job: &str) {
+    fn watched(pods: &Pods, name: &str, job: &str) {
         let owner =
             json!({ "apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": job, "controller": true });
         let pod = json!({ "metadata": { "name": name, "labels": { label::RUN: "nightly" }, "ownerReferences": [owner] } });
-        pods.watched(&serde_json::from_value(pod).unwrap()).await;
+        pods.watched(&serde_json::from_value(pod).unwrap());
     }
 
-    #[tokio::test]
-    async fn only_who_has_one_known_pod_for_each_job_needs_no_list() {
+    #[test]
+    fn only_who_has_one_known_pod_for_each_job_needs_no_list() {
         let pods = Pods::default();
         let (a, b) = (job("a"), job("b"));
-        assert_eq!(pods.names("nightly", &[&a]).await, None);
-        watched(&pods, "a-pod", "a").await;
-        watched(&pods, "a-pod", "a").await;
-        assert_eq!(pods.names("nightly", &[&a]).await, Some(vec!["a-pod".to_owned()]));
-        assert_eq!(pods.names("nightly", &[&a, &b]).await, None, "nobody told of a pod of b");
-        assert_eq!(pods.names("other", &[&a]).await, None);
-        watched(&pods, "b-pod", "b").await;
-        assert_eq!(pods.names("nightly", &[&a, &b]).await.map(|names| names.len()), Some(2));
-        assert_eq!(pods.names("nightly", &[&a; ONE_BY_ONE + 1]).await, None, "so many are cheaper as a list");
-        watched(&pods, "a-other", "a").await;
-        assert_eq!(pods.names("nightly", &[&a]).await, None, "two pods of one Job");
-        pods.forget("nightly").await;
-        assert_eq!(pods.names("nightly", &[&b]).await, None);
+        assert_eq!(pods.names("nightly", &[&a]), None);
+        watched(&pods, "a-pod", "a");
+        watched(&pods, "a-pod", "a");
+        assert_eq!(pods.names("nightly", &[&a]), Some(vec!["a-pod".to_owned()]));
+        assert_eq!(pods.names("nightly", &[&a, &b]), None, "nobody told of a pod of b");
+        assert_eq!(pods.names("other", &[&a]), None);
+        watched(&pods, "b-pod", "b");
+        assert_eq!(pods.names("nightly", &[&a, &b]).map(|names| names.len()), Some(2));
+        assert_eq!(pods.names("nightly", &[&a; ONE_BY_ONE + 1]), None, "so many are cheaper as a list");
+        watched(&pods, "a-other", "a");
+        assert_eq!(pods.names("nightly", &[&a]), None, "two pods of one Job");
+        pods.forget("nightly");
+        assert_eq!(pods.names("nightly", &[&b]), None);
     }
 
     /// What is read where the API server has this pod by its name and `listed` in the list, and the paths that were asked for.
@@ -143,7 +143,7 @@ mod tests {
         });
         let client = Client::new(service, "default");
         let pods = Pods::default();
-        watched(&pods, "a-pod", "a").await;
+        watched(&pods, "a-pod", "a");
         let read = pods.read(&client, "profile", ("nightly", "uid"), &[&job("a")]).await.unwrap();
         drop(client);
         (read.iter().map(Pod::name_any).collect(), server.await.unwrap())

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use kube::Client;
-use tokio::sync::Mutex;
+use parking_lot::Mutex;
 
 /// Resources that a run is about; the API server's own affairs, such as leases, are not counted.
 const RESOURCES: [&str; 9] = [
@@ -27,12 +27,12 @@ pub struct Own(Arc<Mutex<Calls>>);
 
 impl Own {
     /// One more.
-    pub async fn add(&self, what: &str) {
-        *self.0.lock().await.entry(what.to_owned()).or_default() += 1;
+    pub fn add(&self, what: &str) {
+        *self.0.lock().entry(what.to_owned()).or_default() += 1;
     }
 
-    async fn so_far(&self) -> Calls {
-        self.0.lock().await.clone()
+    fn so_far(&self) -> Calls {
+        self.0.lock().clone()
     }
 }
 
@@ -40,7 +40,7 @@ impl Own {
 pub async fn of_others(client: &Client, own: &Own) -> Calls {
     let request = http::Request::get("/metrics").body(Vec::new()).unwrap();
     let text = client.request_text(request).await.expect("the API server's metrics can be read");
-    less(&parse(&text), &own.so_far().await)
+    less(&parse(&text), &own.so_far())
 }
 
 /// The counts of `after` without those of `before`.

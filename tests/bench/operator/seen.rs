@@ -16,7 +16,8 @@ use kube::{
     Api, Client, ResourceExt as _,
     runtime::{WatchStreamExt as _, watcher},
 };
-use tokio::sync::{Mutex, oneshot};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 /// How long anything may take to be seen.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -53,7 +54,7 @@ impl Sights {
             let (at, sights) = (Instant::now(), of_runs.clone());
             async move {
                 if let Ok(run) = run {
-                    sights.see_run(&run, at).await;
+                    sights.see_run(&run, at);
                 }
             }
         }));
@@ -64,36 +65,36 @@ impl Sights {
             let (at, sights) = (Instant::now(), of_jobs.clone());
             async move {
                 if let Ok(job) = job {
-                    sights.see_job(&job, at).await;
+                    sights.see_job(&job, at);
                 }
             }
         }));
         sights
     }
 
-    async fn see_run(&self, run: &E2ETest, at: Instant) {
+    fn see_run(&self, run: &E2ETest, at: Instant) {
         let Some(status) = &run.status else { return };
         if find(&status.conditions, ConditionType::Finished).is_some_and(|finished| finished.status == "True")
         {
-            self.see(Sight::Finished(run.name_any()), at).await;
+            self.see(Sight::Finished(run.name_any()), at);
         }
         if run.name_any() == FLOOR {
-            self.see(Sight::Floor(status.tests_summary.clone().unwrap_or_default()), at).await;
+            self.see(Sight::Floor(status.tests_summary.clone().unwrap_or_default()), at);
         }
     }
 
-    async fn see_job(&self, job: &Job, at: Instant) {
+    fn see_job(&self, job: &Job, at: Instant) {
         let Some(run) = job.labels().get(label::RUN) else { return };
-        self.see(Sight::Job(run.clone()), at).await;
+        self.see(Sight::Job(run.clone()), at);
         let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
         let over = |type_: &str| matches!(type_, "Complete" | "Failed");
         if conditions.into_iter().flatten().any(|condition| over(&condition.type_)) {
-            self.see(Sight::JobOver(run.clone()), at).await;
+            self.see(Sight::JobOver(run.clone()), at);
         }
     }
 
-    async fn see(&self, sight: Sight, at: Instant) {
-        let mut all = self.0.lock().await;
+    fn see(&self, sight: Sight, at: Instant) {
+        let mut all = self.0.lock();
         match all.remove(&sight) {
             Some(Entry::Seen(first)) => {
                 all.insert(sight, Entry::Seen(first));
@@ -111,7 +112,7 @@ impl Sights {
     /// When it was seen, now or before. Each thing is waited for by one at a time.
     pub async fn when(&self, sight: Sight) -> Instant {
         let coming = {
-            let mut all = self.0.lock().await;
+            let mut all = self.0.lock();
             if let Some(Entry::Seen(at)) = all.get(&sight) {
                 return *at;
             }
@@ -126,8 +127,8 @@ impl Sights {
     }
 
     /// Forgets a run, so that nothing grows with their number.
-    pub async fn forget(&self, run: &str) {
-        let mut all = self.0.lock().await;
+    pub fn forget(&self, run: &str) {
+        let mut all = self.0.lock();
         for sight in [Sight::Job, Sight::JobOver, Sight::Finished] {
             all.remove(&sight(run.to_owned()));
         }

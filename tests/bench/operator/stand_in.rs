@@ -24,7 +24,7 @@ const BETWEEN: Duration = Duration::from_millis(60);
 
 /// The Job of a run, once it is there. It must be one that a Job controller can work with.
 async fn job_of(world: &World, run: &str, namespace: &str) -> Job {
-    world.own.add("LIST jobs").await;
+    world.own.add("LIST jobs");
     let mine = ListParams::default().labels(&format!("{}={run}", label::RUN));
     let jobs = Api::<Job>::namespaced(world.client.clone(), namespace).list(&mine).await.unwrap();
     let [job] = jobs.items.as_slice() else { panic!("{run} has {} Jobs", jobs.items.len()) };
@@ -32,7 +32,7 @@ async fn job_of(world: &World, run: &str, namespace: &str) -> Job {
     assert_eq!((spec.backoff_limit, spec.parallelism.unwrap_or(1)), (Some(0), 1), "{run}: one pod, once");
     for volume in spec.template.spec.unwrap().volumes.into_iter().flatten() {
         if let Some(source) = volume.config_map {
-            world.own.add("GET configmaps").await;
+            world.own.add("GET configmaps");
             let maps = Api::<ConfigMap>::namespaced(world.client.clone(), namespace);
             maps.get(&source.name).await.expect("a pod finds its ConfigMap");
         }
@@ -53,7 +53,7 @@ pub async fn play(world: &World, run: &str, namespace: &str) -> Job {
     let pod = json!({"metadata": {"name": format!("{name}-stand"), "labels": labels, "ownerReferences": owner},
         "spec": template.spec});
     let pods = Api::<Pod>::namespaced(world.client.clone(), namespace);
-    world.own.add("POST pods").await;
+    world.own.add("POST pods");
     pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
     let now = now();
     job_status(world, namespace, &name, json!({"startTime": now, "active": 1, "ready": 0, "terminating": 0}))
@@ -88,14 +88,14 @@ pub async fn complete(world: &World, job: &Job) -> Instant {
 }
 
 async fn job_status(world: &World, namespace: &str, name: &str, status: Value) {
-    world.own.add("PATCH jobs/status").await;
+    world.own.add("PATCH jobs/status");
     let jobs = Api::<Job>::namespaced(world.client.clone(), namespace);
     let patch = Patch::Merge(json!({ "status": status }));
     jobs.patch_status(name, &PatchParams::default(), &patch).await.unwrap();
 }
 
 async fn pod_status(world: &World, pods: &Api<Pod>, job: &str, phase: &str, state: &Value) {
-    world.own.add("PATCH pods/status").await;
+    world.own.add("PATCH pods/status");
     let container = json!({"name": TEST_CONTAINER, "image": "bench.local/python", "imageID": "", "ready": false,
         "restartCount": 0, "started": true, "state": state});
     let patch = Patch::Merge(json!({"status": {"phase": phase, "containerStatuses": [container]}}));

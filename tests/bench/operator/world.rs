@@ -76,7 +76,7 @@ impl World {
     /// Creates a run of one script without a gate; when that was asked for.
     pub async fn create(&self, name: &str, namespace: &str) -> Instant {
         let run = run(name, namespace);
-        self.own.add("POST e2etests").await;
+        self.own.add("POST e2etests");
         let began = Instant::now();
         self.runs().create(&PostParams::default(), &run).await.unwrap();
         began
@@ -108,7 +108,7 @@ impl World {
     }
 
     async fn patch_status(&self, name: &str, patch: &serde_json::Value) {
-        self.own.add("PATCH e2etests/status").await;
+        self.own.add("PATCH e2etests/status");
         self.runs().patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
@@ -123,7 +123,7 @@ impl World {
         pods.delete_collection(&at_once, &mine).await.unwrap();
         let maps = Api::<ConfigMap>::namespaced(self.client.clone(), namespace);
         maps.delete_collection(&at_once, &mine).await.unwrap();
-        self.sights.forget(name).await;
+        self.sights.forget(name);
     }
 
     /// Deletes all runs and everything that belongs to them.
@@ -139,7 +139,7 @@ impl World {
         }
         self.clear::<Event>("default").await;
         for name in &names {
-            self.sights.forget(name).await;
+            self.sights.forget(name);
         }
     }
 

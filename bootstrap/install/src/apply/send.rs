@@ -29,7 +29,7 @@ pub(super) struct Sender<'a> {
     /// One permit for each request under way; an object that waits holds none.
     requests: Semaphore,
     retries: AtomicUsize,
-    applied: tokio::sync::Mutex<Applied>,
+    applied: parking_lot::Mutex<Applied>,
 }
 
 /// A resourceVersion that no object has: the first write of a store is its second revision.
@@ -87,7 +87,7 @@ impl<'a> Sender<'a> {
             total,
             requests: Semaphore::new(options.concurrency.max(1)),
             retries: AtomicUsize::new(0),
-            applied: tokio::sync::Mutex::new(Applied::default()),
+            applied: parking_lot::Mutex::new(Applied::default()),
         }
     }
 
@@ -118,7 +118,7 @@ impl<'a> Sender<'a> {
         for attempt in 0_u32.. {
             let (reason, after) = match self.once(target).await {
                 Ok(taken) => {
-                    let mut applied = self.applied.lock().await;
+                    let mut applied = self.applied.lock();
                     match taken {
                         Taken::In(object) => applied.objects.push(object),
                         Taken::Found => applied.found.push(target.index),

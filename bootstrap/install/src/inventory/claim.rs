@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crds::inventory::{Inventory, InventoryObject, State};
 use kube::Client;
-use tokio::sync::Mutex;
+use parking_lot::Mutex;
 
 use super::{
     namespace,
@@ -95,7 +95,7 @@ impl Claim {
     /// # Errors
     /// It cannot be read or written, or is not this invocation's any more.
     pub async fn record(&self, objects: Vec<InventoryObject>) -> Result<(), InventoryError> {
-        self.recorded.lock().await.add(objects.clone());
+        self.recorded.lock().add(objects.clone());
         self.change(|inventory| inventory.add(objects.clone())).await
     }
 
@@ -105,7 +105,7 @@ impl Claim {
     /// It cannot be read or written, or is not this invocation's any more.
     pub async fn forget(&self, object: &InventoryObject) -> Result<(), InventoryError> {
         let forget = |inventory: &mut Inventory| inventory.objects.retain(|known| !known.is_same(object));
-        forget(&mut *self.recorded.lock().await);
+        forget(&mut self.recorded.lock());
         self.change(forget).await
     }
 
@@ -116,8 +116,8 @@ impl Claim {
     }
 
     /// What this process recorded, as an inventory of it alone.
-    pub(super) async fn recorded(&self) -> Inventory {
-        self.recorded.lock().await.clone()
+    pub(super) fn recorded(&self) -> Inventory {
+        self.recorded.lock().clone()
     }
 
     async fn held(&self) -> Result<Held, InventoryError> {

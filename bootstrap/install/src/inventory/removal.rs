@@ -106,7 +106,7 @@ pub async fn take_back(claim: &Claim) -> Result<(), RecordedError> {
     }
     let client = claim.client();
     let options = ApplyOptions::until(Instant::now() + TAKE_BACK_WITHIN);
-    let mut inventory = claim.recorded().await;
+    let mut inventory = claim.recorded();
     let own = namespace::entry();
     inventory.objects.retain(|object| object.made && !object.is_same(&own));
     let answered = inventory.objects.clone();
