@@ -1,51 +1,78 @@
-//! How long a watch that broke waits before it is opened again. The library's own backoff goes on to half a minute, for which
-//! a run would then stand still.
+//! How long whatever failed waits before it is tried again. The library's own backoff goes on to half a minute, for which a
+//! run would then stand still.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
-use kube::runtime::utils::Backoff;
+use backon::ExponentialBuilder;
+use kube::runtime::{utils::Backoff as _, watcher::ExponentialBackoff};
+use tokio::{sync::watch, time::Instant};
 
 /// The first wait.
 const SHORTEST: Duration = Duration::from_millis(50);
 
-/// Doubles from 50 ms to its longest wait.
-#[derive(Clone, Debug)]
-pub struct Doubling {
-    next: Duration,
-    longest: Duration,
+/// What the waits grow to. Each is stretched at random to at most twice as long, so that what failed together is not tried
+/// again together: an API server that is down for good hears of each watch and each run about once a second.
+const LONGEST: Duration = Duration::from_millis(700);
+
+/// What went on for so long had not failed at once: the waits begin anew.
+const LASTING: Duration = Duration::from_secs(1);
+
+/// Between the tries of different runs on average: however many fail, the API server hears of so many a second.
+const CROWD: Duration = Duration::from_millis(20);
+
+/// The waits of one watch, or of one run.
+pub(crate) struct Backoff {
+    waits: ExponentialBackoff,
+    tried: Instant,
 }
 
-impl Doubling {
-    /// For watches that take turns at one wait: an API server that comes back refuses each of them twice, while it learns
-    /// of roles and for versions that it has forgotten.
-    pub const fn of_all_watches() -> Self {
-        Self { next: SHORTEST, longest: Duration::from_millis(100) }
+impl Backoff {
+    /// Begins with the shortest wait.
+    pub(crate) fn new() -> Self {
+        let waits = ExponentialBuilder::default()
+            .with_min_delay(SHORTEST)
+            .with_max_delay(LONGEST)
+            .without_max_times()
+            .with_jitter();
+        Self { waits: waits.into(), tried: Instant::now() }
     }
 
-    /// For a watch that waits by itself, beside many others that do the same.
-    pub const fn of_one_watch() -> Self {
-        Self { next: SHORTEST, longest: Duration::from_secs(1) }
-    }
-
-    /// The next wait.
+    /// The wait after a failure.
     pub(crate) fn wait(&mut self) -> Duration {
-        let now = self.next;
-        self.next = (now * 2).min(self.longest);
-        now
+        if self.tried.elapsed() >= LASTING {
+            self.waits.reset();
+        }
+        self.next()
+    }
+
+    /// The wait after a failure that is one of a row, however long it took to fail.
+    fn next(&mut self) -> Duration {
+        let wait = self.waits.next().unwrap_or(LONGEST);
+        self.tried = Instant::now() + wait;
+        wait
     }
 }
 
-impl Iterator for Doubling {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        Some(self.wait())
-    }
+/// The runs whose last pass was not finished, by name.
+#[derive(Default)]
+pub struct Retries {
+    failing: watch::Sender<HashMap<String, Backoff>>,
 }
 
-impl Backoff for Doubling {
-    fn reset(&mut self) {
-        self.next = SHORTEST;
+impl Retries {
+    /// A pass of this run failed: when to try again.
+    pub(crate) fn failed(&self, run: &str) -> Duration {
+        let mut wait = LONGEST;
+        self.failing.send_modify(|failing| {
+            let crowd = CROWD.saturating_mul(u32::try_from(failing.len()).unwrap_or(u32::MAX));
+            wait = failing.entry(run.to_owned()).or_insert_with(Backoff::new).next().max(crowd);
+        });
+        wait
+    }
+
+    /// A pass of this run was finished, or nobody needs one any more.
+    pub(crate) fn over(&self, run: &str) {
+        self.failing.send_if_modified(|failing| failing.remove(run).is_some());
     }
 }
 
@@ -53,15 +80,50 @@ impl Backoff for Doubling {
 mod tests {
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_comes_back_soon_and_never_hammers() {
+        let mut backoff = Backoff::new();
+        assert!(backoff.wait() < SHORTEST * 2);
+        let mut waited = Duration::ZERO;
+        for _ in 0..100 {
+            let wait = backoff.wait();
+            assert!(wait >= SHORTEST && wait <= LONGEST * 2, "{wait:?}");
+            tokio::time::advance(wait).await;
+            waited += wait;
+        }
+        assert!(waited > Duration::from_mins(1), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_went_on_for_a_while_comes_back_at_once() {
+        let mut backoff = Backoff::new();
+        for _ in 0..10 {
+            tokio::time::advance(backoff.wait()).await;
+        }
+        assert!(backoff.wait() >= LONGEST);
+        tokio::time::advance(LONGEST * 2 + LASTING).await;
+        assert!(backoff.wait() < SHORTEST * 2);
+    }
+
     #[test]
-    fn watches_come_back_soon() {
-        for mut backoff in [Doubling::of_all_watches(), Doubling::of_one_watch()] {
-            let longest = backoff.longest;
-            assert_eq!(backoff.next(), Some(SHORTEST));
-            assert!((0..20).all(|_| backoff.next().is_some_and(|wait| wait <= longest)));
-            assert_eq!(backoff.next(), Some(longest));
-            backoff.reset();
-            assert_eq!(backoff.next(), Some(SHORTEST));
+    fn a_run_is_tried_again_at_once_after_a_success() {
+        let retries = Retries::default();
+        for _ in 0..10 {
+            retries.failed("a");
+        }
+        assert!(retries.failed("a") >= LONGEST);
+        retries.over("a");
+        assert!(retries.failed("a") < SHORTEST * 2);
+    }
+
+    #[test]
+    fn many_runs_that_fail_take_turns() {
+        let retries = Retries::default();
+        for round in 0..3 {
+            for run in 0..1000 {
+                let wait = retries.failed(&format!("run-{run}"));
+                assert!(round == 0 || wait >= CROWD * 1000, "{wait:?}");
+            }
         }
     }
 }

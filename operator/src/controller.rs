@@ -1,28 +1,30 @@
 //! Wires watches to passes. Watches only trigger: no decision reads them.
 
-use std::{future::ready, sync::Arc};
+use std::{fmt::Debug, future::ready, sync::Arc};
 
 use crds::names::label;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{
-    Api, Client, Resource,
+    Api, Client, Resource, ResourceExt as _,
     core::PartialObjectMeta,
     runtime::{
-        Config, Controller, WatchStreamExt as _, controller,
-        reflector::{self, ObjectRef},
-        watcher,
+        Config, Controller, WatchStreamExt as _,
+        controller::{self, Action},
+        reflector::{self, ObjectRef, Store},
+        watcher::{self, Event, watcher},
     },
 };
 use operator_core::is_finished;
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::{
-    backoff::Doubling,
     cache::{PAGE, Run, slim},
     error::ReconcileError,
     health::Missing,
-    reconcile::{Context, Woken, on_error, reconcile},
+    reconcile::{Context, Woken, reconcile, retry_after},
+    watch::follow,
 };
 
 /// Runs that are looked at side by side at most.
@@ -38,8 +40,10 @@ pub async fn run(
 ) {
     let triggers = context.gates.triggers();
     let (store, writer) = reflector::store();
+    let all = Api::<Run>::all(client.clone());
+    let paged = watcher::Config::default().page_size(PAGE);
     let watching = Arc::clone(&context);
-    let all_runs = watcher(Api::<Run>::all(client.clone()), watcher::Config::default().page_size(PAGE))
+    let all_runs = follow("E2ETest".to_owned(), move || watcher(all.clone(), paged.clone()))
         .inspect_ok(move |event| watching.places.watched(event))
         .modify(slim)
         .reflect(writer)
@@ -50,18 +54,13 @@ pub async fn run(
             |run: &Run| run.0.as_ref().is_ok_and(|run| !run.status.as_ref().is_some_and(is_finished));
         i64::try_from(runs.state_filter(active).len()).unwrap_or(i64::MAX)
     });
-    let ours =
-        watcher::Config::default().labels(&format!("{}={}", label::MANAGED_BY, label::MANAGED_BY_VALUE));
     let watching = Arc::clone(&context);
-    let all_pods = watcher(all::<Pod>(&client), ours.clone())
-        .touched_objects()
-        .inspect_ok(move |pod| watching.pods.watched(pod));
+    let all_pods = children::<Pod>(&client).inspect_ok(move |event| watching.pods.watched(event));
     let controller = Controller::for_stream(all_runs, store.clone())
         .with_config(Config::default().concurrency(CONCURRENCY))
-        .trigger_backoff(Doubling::of_all_watches())
         .graceful_shutdown_on(stop)
-        .watches(all::<Job>(&client), ours.clone(), |job| run_of(&job))
-        .watches_stream(all_pods, |pod| run_of(&pod))
+        .reconcile_on(runs_of_changed(children::<Job>(&client), store.clone()))
+        .reconcile_on(runs_of_changed(all_pods, store.clone()))
         .reconcile_on(woken)
         .reconcile_on(triggers.map(|run| ObjectRef::new(&run)));
 
@@ -72,7 +71,10 @@ pub async fn run(
         }
     };
     let known = Arc::clone(&context);
-    let passes = controller.run(reconcile, on_error, context).for_each(|result| {
+    let again = |run: Arc<Run>, error: &ReconcileError, context: Arc<Context>| {
+        Action::requeue(retry_after(&run.name_any(), error, &context))
+    };
+    let passes = controller.run(reconcile, again, context).for_each(|result| {
         match result {
             Ok(_) => {}
             // The run was deleted between a trigger and its pass.
@@ -84,12 +86,32 @@ pub async fn run(
     futures::future::join(synced, passes).await;
 }
 
-/// All objects of a kind, their metadata only.
-fn all<K>(client: &Client) -> Api<PartialObjectMeta<K>>
+/// What happens to the children of a kind, their metadata only.
+fn children<K>(
+    client: &Client,
+) -> impl Stream<Item = watcher::Result<Event<PartialObjectMeta<K>>>> + Send + use<K>
 where
-    K: Resource<DynamicType = ()>,
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    Api::all(client.clone())
+    let all = Api::<PartialObjectMeta<K>>::all(client.clone());
+    let ours =
+        watcher::Config::default().labels(&format!("{}={}", label::MANAGED_BY, label::MANAGED_BY_VALUE));
+    follow(K::kind(&()).into_owned(), move || watcher(all.clone(), ours.clone()))
+}
+
+/// The runs whose children change.
+fn runs_of_changed<K: Resource>(
+    children: impl Stream<Item = watcher::Result<Event<PartialObjectMeta<K>>>> + Send,
+    runs: Store<Run>,
+) -> impl Stream<Item = ObjectRef<Run>> + Send {
+    children.flat_map(move |event| {
+        stream::iter(match event {
+            Ok(Event::Apply(child) | Event::Delete(child)) => run_of(&child).into_iter().collect(),
+            // Whose children went while nobody watched, the list of those that are there does not say.
+            Ok(Event::InitDone) => runs.state().iter().map(|run| ObjectRef::from_obj(&**run)).collect(),
+            Ok(Event::Init | Event::InitApply(_)) | Err(_) => Vec::new(),
+        })
+    })
 }
 
 /// The run to which an object belongs by its labels.

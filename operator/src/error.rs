@@ -28,15 +28,6 @@ impl Class {
             Self::Terminal => "terminal",
         }
     }
-
-    /// When to try again. An active run is never left alone for long: people wait for it.
-    pub const fn retry_after(self) -> Duration {
-        match self {
-            Self::Conflict => Duration::from_millis(50),
-            Self::Transient => Duration::from_secs(1),
-            Self::Terminal => Duration::from_secs(10),
-        }
-    }
 }
 
 /// A call that did not succeed.

@@ -16,5 +16,6 @@ pub mod run;
 pub mod settings;
 pub mod stage;
 pub mod telemetry;
+mod watch;
 
 pub use run::run;

@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use crate::{
+    backoff::{Backoff, Retries},
     controller,
     events::Events,
     gate::Gates,
@@ -19,8 +20,6 @@ use crate::{
     settings::Settings,
 };
 
-/// How often to ask whether the kind is served.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How long to wait for an answer.
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long to wait for a connection.
@@ -78,6 +77,7 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
         events,
         settings: settings.core,
         metrics: Arc::clone(&metrics),
+        retries: Retries::default(),
         outages: Outages::default(),
         pods: Pods::default(),
         gates: Gates::new(client.clone()),
@@ -115,6 +115,7 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
 async fn wait_for_crd(client: &Client) {
     let api = Api::<E2ETest>::all(client.clone());
     let one = ListParams::default().limit(1);
+    let mut backoff = Backoff::new();
     loop {
         match tokio::time::timeout(ANSWER, api.list_metadata(&one)).await {
             Ok(Ok(_)) => return,
@@ -122,7 +123,7 @@ async fn wait_for_crd(client: &Client) {
             Ok(Err(error)) => tracing::info!(%error, "Waiting for the API server to serve E2ETests"),
             Err(_) => tracing::info!("Waiting for the API server to answer"),
         }
-        tokio::time::sleep(ASK_AGAIN).await;
+        tokio::time::sleep(backoff.wait()).await;
     }
 }
 

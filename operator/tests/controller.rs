@@ -8,6 +8,7 @@ use crds::names::label;
 use http::{Request, Response};
 use kube::{Client, client::Body};
 use operator::{
+    backoff::Retries,
     controller,
     events::Events,
     gate::Gates,
@@ -64,6 +65,7 @@ async fn watches_all() {
         client: client.clone(),
         settings: operator_core::Settings::with_image("image"),
         metrics,
+        retries: Retries::default(),
         outages: Outages::default(),
         pods: Pods::default(),
     });

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Shared;
 use crate::{
-    backoff::Doubling,
+    backoff::Backoff,
     error::CallError,
     reconcile::call::{LIMIT, call},
 };
@@ -32,8 +32,7 @@ const LASTING: Duration = Duration::from_secs(1);
 /// Follows a source until the task is dropped.
 pub(super) async fn follow<K: Followed>(shared: Arc<Shared>, source: Source) {
     let kind = source.kind();
-    let mut follower =
-        Follower { shared, source, kind, position: None, backoff: Doubling::of_one_watch(), away: None };
+    let mut follower = Follower { shared, source, kind, position: None, backoff: Backoff::new(), away: None };
     loop {
         let Err(trouble) = follower.go_on::<K>().await;
         follower.tell::<K>(trouble);
@@ -49,6 +48,9 @@ enum Trouble {
     NotServed,
     /// The operator lacks the right.
     Denied(String),
+    /// The API server is away. It may come back with an older state, in which the position does not exist yet: everything
+    /// has to be listed again.
+    Away(String),
     /// Something that may pass by itself.
     Passing(String),
 }
@@ -97,7 +99,7 @@ struct Follower {
     source: Source,
     kind: KindId,
     position: Option<Position>,
-    backoff: Doubling,
+    backoff: Backoff,
     /// Since when it is not followed.
     away: Option<Instant>,
 }
@@ -114,10 +116,7 @@ impl Follower {
             let watched = self.watch::<K>(&mut position).await;
             self.away.get_or_insert_with(Instant::now);
             let lasted = began.elapsed() >= LASTING;
-            if lasted {
-                self.backoff = Doubling::of_one_watch();
-            }
-            if !matches!(watched, Err(Trouble::Expired | Trouble::NotServed)) {
+            if !matches!(watched, Err(Trouble::Expired | Trouble::NotServed | Trouble::Away(_))) {
                 self.position = Some(position);
             }
             watched?;
@@ -133,7 +132,7 @@ impl Follower {
             Trouble::Expired => return,
             Trouble::NotServed => Reading::NotServed,
             Trouble::Denied(why) => Reading::Unreadable(why),
-            Trouble::Passing(why) => {
+            Trouble::Passing(why) | Trouble::Away(why) => {
                 let since = *self.away.get_or_insert_with(Instant::now);
                 tracing::warn!(kind = self.kind.kind, %why, "Watch of a gate was interrupted");
                 if since.elapsed() < BLINK {
@@ -194,7 +193,11 @@ impl Follower {
         };
         let http = http.map_err(|error| Trouble::Passing(error.to_string()))?;
         let what = self.called();
-        let events = call("watch", what.clone(), self.shared.client.request_events::<K>(http)).await?;
+        let opened = call("watch", what.clone(), self.shared.client.request_events::<K>(http)).await;
+        let events = opened.map_err(|error| match Trouble::from(error) {
+            Trouble::Passing(why) => Trouble::Away(why),
+            other => other,
+        })?;
         let mut events = std::pin::pin!(events);
         let limit = Duration::from_secs(WATCH_SECONDS.into()) + LIMIT;
         // An answer alone is no watch: what stands between may answer, and cut at once.

@@ -10,7 +10,10 @@ mod pods;
 pub mod report;
 mod wake;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crds::v1alpha1::{E2ETest, E2ETestStatus};
 use jiff::Timestamp;
@@ -19,6 +22,7 @@ use operator_core::{Acted, Observed, Outcome, Requeue, Settings, Wanted, decide,
 
 use self::observe::Seen;
 use crate::{
+    backoff::Retries,
     error::{CallError, Class, ReconcileError},
     events::Events,
     gate::Gates,
@@ -36,6 +40,12 @@ pub use self::{
 /// Passes that follow each other at once at most: the first writes down an attempt, the second makes its Job.
 const PASSES: usize = 3;
 
+/// When the next of such passes follows, if they do not come to an end.
+const GO_ON: Duration = Duration::from_millis(50);
+
+/// When to ask again for what the API server understood and refused: until someone changes something, it will again.
+const REFUSED: Duration = Duration::from_secs(10);
+
 /// What every pass needs.
 pub struct Context {
     /// The API server.
@@ -46,6 +56,8 @@ pub struct Context {
     pub settings: Settings,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// Runs whose passes fail.
+    pub retries: Retries,
     /// Runs whose children cannot be read at the moment.
     pub outages: Outages,
     /// What running notebooks tell.
@@ -61,7 +73,7 @@ pub struct Context {
 /// Reconciles one run; the controller's entry.
 ///
 /// # Errors
-/// A step failed; the controller tries again when [`on_error`] says.
+/// A step failed; the controller tries again later.
 pub async fn reconcile(
     guarded: Arc<DeserializeGuard<E2ETest>>,
     context: Arc<Context>,
@@ -82,6 +94,9 @@ pub async fn reconcile(
     context.metrics.pass_began();
     let result = passes(&seen.name_any(), &context).await;
     context.metrics.pass_ended(began.elapsed(), result.as_ref().err());
+    if result.is_ok() {
+        context.retries.over(&seen.name_any());
+    }
     result
 }
 
@@ -110,7 +125,7 @@ async fn passes(name: &str, context: &Context) -> Result<Action, ReconcileError>
             }
         }
     }
-    Ok(Action::requeue(Class::Conflict.retry_after()))
+    Ok(Action::requeue(GO_ON))
 }
 
 /// One pass; its events are told once its status is written. Returns when to look again, and the run as it was written.
@@ -172,6 +187,7 @@ async fn over(test: &E2ETest, context: &Context) -> Result<(Requeue, Option<E2ET
 impl Context {
     /// A run that is over or gone needs nothing any more.
     pub(crate) fn forget(&self, run: &str) {
+        self.retries.over(run);
         self.outages.over(run);
         self.pods.forget(run);
         self.followers.keep(run, &[]);
@@ -179,9 +195,12 @@ impl Context {
     }
 }
 
-/// When to try again after an error.
-pub fn on_error(_: Arc<DeserializeGuard<E2ETest>>, error: &ReconcileError, _: Arc<Context>) -> Action {
-    Action::requeue(error.class().retry_after())
+/// When to try again after an error. An active run is never left alone for long: people wait for it.
+pub(crate) fn retry_after(run: &str, error: &ReconcileError, context: &Context) -> Duration {
+    match error.class() {
+        Class::Conflict | Class::Transient => context.retries.failed(run),
+        Class::Terminal => REFUSED,
+    }
 }
 
 /// The result of a call to the API server.

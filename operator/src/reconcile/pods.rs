@@ -9,7 +9,9 @@ use std::collections::{BTreeSet, HashMap};
 use crds::names::label;
 use futures::future::try_join_all;
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
-use kube::{Api, Client, ResourceExt as _, api::ListParams, core::PartialObjectMeta};
+use kube::{
+    Api, Client, ResourceExt as _, api::ListParams, core::PartialObjectMeta, runtime::watcher::Event,
+};
 use parking_lot::Mutex;
 
 use super::{
@@ -29,7 +31,8 @@ pub struct Pods {
 
 impl Pods {
     /// Takes in what the watch of all pods says.
-    pub(crate) fn watched(&self, pod: &PartialObjectMeta<Pod>) {
+    pub(crate) fn watched(&self, event: &Event<PartialObjectMeta<Pod>>) {
+        let (Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod)) = event else { return };
         let owners = pod.metadata.owner_references.iter().flatten();
         let job = owners.into_iter().find(|owner| owner.controller == Some(true));
         let (Some(run), Some(job)) = (pod.labels().get(label::RUN), job) else { return };
@@ -101,7 +104,7 @@ mod tests {
         let owner =
             json!({ "apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": job, "controller": true });
         let pod = json!({ "metadata": { "name": name, "labels": { label::RUN: "nightly" }, "ownerReferences": [owner] } });
-        pods.watched(&serde_json::from_value(pod).unwrap());
+        pods.watched(&Event::Apply(serde_json::from_value(pod).unwrap()));
     }
 
     #[test]
