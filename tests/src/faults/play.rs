@@ -84,7 +84,15 @@ impl Case<'_> {
             return Ok(Step::Over);
         };
         match self.plan.outcome {
-            Outcome::Pass => self.tell(|| node.ended(name, &pod, true)).await?,
+            Outcome::Pass => {
+                self.tell(|| node.ended(name, &pod, true)).await?;
+                // Without the Job's word there is no pass, and the Job controller has its own faults to get over.
+                let complete = |history: &History, _: &Value| {
+                    let job = history.objects("Job", name).into_iter().next()?;
+                    (condition(&job.data, "Complete")["status"] == "True").then_some(())
+                };
+                self.reach_unmeasured("the Job to be complete", complete).await?;
+            }
             Outcome::Fail => self.tell(|| node.ended(name, &pod, false)).await?,
             Outcome::Timeout | Outcome::Cancel | Outcome::Delete | Outcome::NotInjected => {}
         }
