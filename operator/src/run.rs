@@ -9,16 +9,7 @@ use tokio::{
     sync::{oneshot, watch},
 };
 
-use crate::{
-    backoff::{Backoff, Retries},
-    controller,
-    events::Events,
-    gate::Gates,
-    health,
-    metrics::Metrics,
-    reconcile::{Context, Followers, Outages, Places, Pods, Wake},
-    settings::Settings,
-};
+use crate::{backoff::Backoff, controller, health, metrics::Metrics, reconcile::Context, settings::Settings};
 
 /// How long to wait for an answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -68,20 +59,7 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
     config.connect_timeout = Some(CONNECT);
     let client = Client::try_from(config)?;
     let metrics = Arc::new(Metrics::default());
-    let (events, publisher) = Events::channel(Arc::clone(&metrics));
-    let (wake, woken) = Wake::channel();
-    let context = Arc::new(Context {
-        places: Places::new(settings.core.max_running, wake.clone()),
-        followers: Followers::new(client.clone(), wake),
-        client: client.clone(),
-        events,
-        settings: settings.core,
-        metrics: Arc::clone(&metrics),
-        retries: Retries::default(),
-        outages: Outages::default(),
-        pods: Pods::default(),
-        gates: Gates::new(client.clone()),
-    });
+    let (context, woken, publisher) = Context::new(client.clone(), settings.core, Arc::clone(&metrics));
     let (at_work, over) = oneshot::channel::<Infallible>();
     // That the other end is gone is what it is waited for.
     let over = async { drop(over.await) };

@@ -7,14 +7,8 @@ use std::{collections::BTreeSet, future::pending, num::NonZeroUsize, sync::Arc, 
 use crds::names::label;
 use http::{Request, Response};
 use kube::{Client, client::Body};
-use operator::{
-    backoff::Retries,
-    controller,
-    events::Events,
-    gate::Gates,
-    metrics::Metrics,
-    reconcile::{Context, Followers, Outages, Places, Pods, Wake},
-};
+use operator::{controller, reconcile::Context};
+use operator_core::Settings;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower_test::mock;
@@ -54,21 +48,8 @@ async fn a_crowd_of_strangers_stops_nothing() {
 async fn watches_all() {
     let (service, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
     let client = Client::new(service, "default");
-    let metrics = Arc::new(Metrics::default());
-    let (events, _publisher) = Events::channel(Arc::clone(&metrics));
-    let (wake, woken) = Wake::channel();
-    let context = Arc::new(Context {
-        events,
-        followers: Followers::new(client.clone(), wake.clone()),
-        places: Places::new(NonZeroUsize::new(100), wake),
-        gates: Gates::new(client.clone()),
-        client: client.clone(),
-        settings: operator_core::Settings::with_image("image"),
-        metrics,
-        retries: Retries::default(),
-        outages: Outages::default(),
-        pods: Pods::default(),
-    });
+    let settings = Settings { max_running: NonZeroUsize::new(100), ..Settings::with_image("image") };
+    let (context, woken, _publisher) = Context::new(client.clone(), settings, Arc::default());
     let (missing, _) = watch::channel(vec![]);
     let controller = controller::run(client, context, woken, missing, pending());
     let watched = async {

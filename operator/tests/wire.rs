@@ -10,12 +10,10 @@ use crds::v1alpha1::E2ETest;
 use http::{Request, Response, StatusCode};
 use kube::{Client, client::Body, core::DeserializeGuard, runtime::controller::Action};
 use operator::{
-    backoff::Retries,
     error::{Class, ReconcileError},
-    events::{Events, Publisher},
-    gate::Gates,
+    events::Publisher,
     metrics::Metrics,
-    reconcile::{Context, Followers, Outages, Places, Pods, Wake, reconcile},
+    reconcile::{Context, reconcile, retry_after},
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -63,21 +61,9 @@ async fn counted(run: Value, answers: Vec<Answer>) -> (Result<Action, ReconcileE
 
 /// What a pass needs, with this API server, and the other end of its events.
 fn context(client: Client, metrics: Arc<Metrics>) -> (Arc<Context>, Publisher) {
-    let (events, publisher) = Events::channel(Arc::clone(&metrics));
-    let (wake, _woken) = Wake::channel();
-    let context = Context {
-        events,
-        followers: Followers::new(client.clone(), wake.clone()),
-        places: Places::new(None, wake),
-        gates: Gates::new(client.clone()),
-        client,
-        settings: operator_core::Settings::with_image("image"),
-        metrics,
-        retries: Retries::default(),
-        outages: Outages::default(),
-        pods: Pods::default(),
-    };
-    (Arc::new(context), publisher)
+    let settings = operator_core::Settings::with_image("image");
+    let (context, _woken, publisher) = Context::new(client, settings, metrics);
+    (context, publisher)
 }
 
 /// The API server: it answers until its client is gone.
@@ -279,6 +265,9 @@ async fn a_status_that_somebody_else_wrote_first_is_read_again_soon() {
     let (result, _) = against(run, answers).await;
     let error = result.unwrap_err();
     assert_eq!((error.step(), error.class()), ("report", Class::Conflict));
+    let (service, _handle) = mock::pair::<Request<Body>, Response<Body>>();
+    let (context, _events) = context(Client::new(service, "default"), Arc::default());
+    assert!(retry_after("nightly", &error, &context) < Duration::from_millis(100));
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use self::observe::Seen;
 use crate::{
     backoff::Retries,
     error::{CallError, Class, ReconcileError},
-    events::Events,
+    events::{Events, Publisher},
     gate::Gates,
     metrics::Metrics,
 };
@@ -185,6 +185,25 @@ async fn over(test: &E2ETest, context: &Context) -> Result<(Requeue, Option<E2ET
 }
 
 impl Context {
+    /// Of an operator that knows of no run yet; with it, whom its passes wake and who publishes what they tell.
+    pub fn new(client: Client, settings: Settings, metrics: Arc<Metrics>) -> (Arc<Self>, Woken, Publisher) {
+        let (events, publisher) = Events::channel(Arc::clone(&metrics));
+        let (wake, woken) = Wake::channel();
+        let context = Self {
+            events,
+            retries: Retries::default(),
+            outages: Outages::default(),
+            followers: Followers::new(client.clone(), wake.clone()),
+            places: Places::new(settings.max_running, wake),
+            pods: Pods::default(),
+            gates: Gates::new(client.clone()),
+            client,
+            settings,
+            metrics,
+        };
+        (Arc::new(context), woken, publisher)
+    }
+
     /// A run that is over or gone needs nothing any more.
     pub(crate) fn forget(&self, run: &str) {
         self.retries.over(run);
@@ -196,7 +215,7 @@ impl Context {
 }
 
 /// When to try again after an error. An active run is never left alone for long: people wait for it.
-pub(crate) fn retry_after(run: &str, error: &ReconcileError, context: &Context) -> Duration {
+pub fn retry_after(run: &str, error: &ReconcileError, context: &Context) -> Duration {
     match error.class() {
         Class::Conflict | Class::Transient => context.retries.failed(run),
         Class::Terminal => REFUSED,
