@@ -5,7 +5,8 @@ use std::{collections::HashMap, time::Duration};
 
 use backon::ExponentialBuilder;
 use kube::runtime::{utils::Backoff as _, watcher::ExponentialBackoff};
-use tokio::{sync::watch, time::Instant};
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 /// The first wait.
 const SHORTEST: Duration = Duration::from_millis(50);
@@ -56,23 +57,20 @@ impl Backoff {
 /// The runs whose last pass was not finished, by name.
 #[derive(Default)]
 pub struct Retries {
-    failing: watch::Sender<HashMap<String, Backoff>>,
+    failing: Mutex<HashMap<String, Backoff>>,
 }
 
 impl Retries {
     /// A pass of this run failed: when to try again.
     pub(crate) fn failed(&self, run: &str) -> Duration {
-        let mut wait = LONGEST;
-        self.failing.send_modify(|failing| {
-            let crowd = CROWD.saturating_mul(u32::try_from(failing.len()).unwrap_or(u32::MAX));
-            wait = failing.entry(run.to_owned()).or_insert_with(Backoff::new).next().max(crowd);
-        });
-        wait
+        let mut failing = self.failing.lock();
+        let crowd = CROWD.saturating_mul(u32::try_from(failing.len()).unwrap_or(u32::MAX));
+        failing.entry(run.to_owned()).or_insert_with(Backoff::new).next().max(crowd)
     }
 
     /// A pass of this run was finished, or nobody needs one any more.
     pub(crate) fn over(&self, run: &str) {
-        self.failing.send_if_modified(|failing| failing.remove(run).is_some());
+        self.failing.lock().remove(run);
     }
 }
 

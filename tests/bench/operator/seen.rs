@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    future::ready,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -51,23 +52,19 @@ impl Sights {
         let of_runs = sights.clone();
         let runs = watcher(Api::<E2ETest>::all(client.clone()), watcher::Config::default());
         tokio::spawn(runs.default_backoff().touched_objects().for_each(move |run| {
-            let (at, sights) = (Instant::now(), of_runs.clone());
-            async move {
-                if let Ok(run) = run {
-                    sights.see_run(&run, at);
-                }
+            if let Ok(run) = run {
+                of_runs.see_run(&run, Instant::now());
             }
+            ready(())
         }));
         let of_jobs = sights.clone();
         let ours = watcher::Config::default().labels(label::RUN);
         let jobs = watcher(Api::<Job>::all(client.clone()), ours);
         tokio::spawn(jobs.default_backoff().touched_objects().for_each(move |job| {
-            let (at, sights) = (Instant::now(), of_jobs.clone());
-            async move {
-                if let Ok(job) = job {
-                    sights.see_job(&job, at);
-                }
+            if let Ok(job) = job {
+                of_jobs.see_job(&job, Instant::now());
             }
+            ready(())
         }));
         sights
     }
