@@ -5,6 +5,7 @@
 
 pub mod backoff;
 mod cache;
+pub mod clock;
 pub mod controller;
 pub mod error;
 pub mod events;

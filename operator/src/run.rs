@@ -3,13 +3,18 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use crds::v1alpha1::E2ETest;
-use kube::{Api, Client, Config, api::ListParams};
+use http::Response;
+use kube::{Api, Client, Config, api::ListParams, client::ClientBuilder};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{oneshot, watch},
 };
+use tower::util::MapResponseLayer;
 
-use crate::{backoff::Backoff, controller, health, metrics::Metrics, reconcile::Context, settings::Settings};
+use crate::{
+    backoff::Backoff, clock::Clock, controller, health, metrics::Metrics, reconcile::Context,
+    settings::Settings,
+};
 
 /// How long to wait for an answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -57,9 +62,16 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
     // The client's own retries would hold one call for minutes; each pass retries as a whole.
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT);
-    let client = Client::try_from(config)?;
+    let clock = Arc::new(Clock::default());
+    let hearing = Arc::clone(&clock);
+    let hear = move |answer: Response<_>| {
+        hearing.hear(answer.headers());
+        answer
+    };
+    let client = ClientBuilder::try_from(config)?.with_layer(&MapResponseLayer::new(hear)).build();
     let metrics = Arc::new(Metrics::default());
-    let (context, woken, publisher) = Context::new(client.clone(), settings.core, Arc::clone(&metrics));
+    let (context, woken, publisher) =
+        Context::new(client.clone(), settings.core, Arc::clone(&metrics), clock);
     let (at_work, over) = oneshot::channel::<Infallible>();
     // That the other end is gone is what it is waited for.
     let over = async { drop(over.await) };

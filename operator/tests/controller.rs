@@ -49,7 +49,7 @@ async fn watches_all() {
     let (service, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
     let client = Client::new(service, "default");
     let settings = Settings { max_running: NonZeroUsize::new(100), ..Settings::with_image("image") };
-    let (context, woken, _publisher) = Context::new(client.clone(), settings, Arc::default());
+    let (context, woken, _publisher) = Context::new(client.clone(), settings, Arc::default(), Arc::default());
     let (missing, _) = watch::channel(vec![]);
     let controller = controller::run(client, context, woken, missing, pending());
     let watched = async {

@@ -62,7 +62,7 @@ async fn counted(run: Value, answers: Vec<Answer>) -> (Result<Action, ReconcileE
 /// What a pass needs, with this API server, and the other end of its events.
 fn context(client: Client, metrics: Arc<Metrics>) -> (Arc<Context>, Publisher) {
     let settings = operator_core::Settings::with_image("image");
-    let (context, _woken, publisher) = Context::new(client, settings, metrics);
+    let (context, _woken, publisher) = Context::new(client, settings, metrics, Arc::default());
     (context, publisher)
 }
 

@@ -144,7 +144,7 @@ mod tests {
     /// Gates whose API server never answers: what their watches read is put there by hand.
     fn gates() -> (Gates, mock::Handle<Request<Body>, Response<Body>>) {
         let (service, handle) = mock::pair::<Request<Body>, Response<Body>>();
-        (Gates::new(Client::new(service, "default")), handle)
+        (Gates::new(Client::new(service, "default"), Arc::default()), handle)
     }
 
     #[tokio::test]

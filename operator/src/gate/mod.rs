@@ -16,11 +16,12 @@ use futures::{
     Stream,
     channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded},
 };
-use jiff::Timestamp;
 use kube::Client;
 use operator_core::gate::{Facts, Readiness, Sighting, Source, Target, Unbroken};
 use parking_lot::Mutex;
 use tokio::{sync::watch, task::AbortHandle};
+
+use crate::clock::{Clock, Moment};
 
 /// All gates under which a run waits or runs.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub struct Gates {
 /// What the gates' tasks work on.
 struct Shared {
     client: Client,
+    clock: Arc<Clock>,
     /// Every change of it is told.
     facts: watch::Sender<Facts>,
     registry: Mutex<Registry>,
@@ -54,6 +56,8 @@ struct Gate {
     readiness: Option<Arc<Readiness>>,
     /// Lost with the process: nobody looks then.
     unbroken: Unbroken,
+    /// By what its looks are counted, evenly; its runs may have begun by a clock that was set since.
+    began: Moment,
     _task: Task,
 }
 
@@ -61,7 +65,14 @@ impl Gate {
     /// A look at how everything stands, as far as that is known.
     fn look(&mut self) -> Option<Sighting> {
         let readiness = self.readiness.as_ref()?;
-        Some(self.unbroken.look(readiness, Timestamp::now()))
+        Some(self.unbroken.look(readiness, self.began.now()))
+    }
+
+    /// A look for a run, by the run's own time.
+    fn look_for(&mut self, run: Moment) -> Option<Sighting> {
+        let seen = self.look()?;
+        let ready_since = seen.ready_since.map(|since| run.as_counted(since, self.began));
+        Some(Sighting { ready_since, ..seen })
     }
 }
 
@@ -90,9 +101,10 @@ impl std::fmt::Debug for Shared {
 
 impl Gates {
     /// No gate yet.
-    pub fn new(client: Client) -> Self {
+    pub fn new(client: Client, clock: Arc<Clock>) -> Self {
         let (triggers, triggered) = unbounded();
-        let shared = Shared { client, facts: watch::Sender::default(), registry: Mutex::default(), triggers };
+        let shared =
+            Shared { client, clock, facts: watch::Sender::default(), registry: Mutex::default(), triggers };
         Self { shared: Arc::new(shared), triggers: Mutex::new(Some(triggered)) }
     }
 
@@ -104,6 +116,7 @@ impl Gates {
 
     /// How everything under the run's gate stands, and from now on also what changes; `None` while it is not known.
     pub(crate) fn look(&self, run: &str, target: &Target) -> Option<Sighting> {
+        let began = self.shared.clock.began(run);
         let mut registry = self.shared.registry.lock();
         if registry.runs.get(run).is_some_and(|known| **known != *target) {
             // Another run of the same name.
@@ -115,13 +128,13 @@ impl Gates {
                 let target = registry.gates.get_key_value(target).map(|(target, _)| Arc::clone(target));
                 registry.runs.extend(target.map(|target| (run.to_owned(), target)));
             }
-            return registry.gates.get_mut(target)?.look();
+            return registry.gates.get_mut(target)?.look_for(began);
         }
         let target = Arc::new(target.clone());
         let task = tokio::spawn(judge::judge(Arc::clone(&self.shared), Arc::clone(&target)));
         let runs = [run.to_owned()].into();
         let unbroken = Unbroken::default();
-        let gate = Gate { runs, readiness: None, unbroken, _task: Task(task.abort_handle()) };
+        let gate = Gate { runs, readiness: None, unbroken, began, _task: Task(task.abort_handle()) };
         registry.runs.insert(run.to_owned(), Arc::clone(&target));
         registry.gates.insert(target, gate);
         None

@@ -16,13 +16,13 @@ use std::{
 };
 
 use crds::v1alpha1::{E2ETest, E2ETestStatus};
-use jiff::Timestamp;
 use kube::{Api, Client, ResourceExt as _, core::DeserializeGuard, runtime::controller::Action};
 use operator_core::{Acted, Observed, Outcome, Requeue, Settings, Wanted, decide, expires_at, lags, no_room};
 
 use self::observe::Seen;
 use crate::{
     backoff::Retries,
+    clock::Clock,
     error::{CallError, Class, ReconcileError},
     events::{Events, Publisher},
     gate::Gates,
@@ -56,6 +56,8 @@ pub struct Context {
     pub settings: Settings,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// What time it is.
+    pub clock: Arc<Clock>,
     /// Runs whose passes fail.
     pub retries: Retries,
     /// Runs whose children cannot be read at the moment.
@@ -83,7 +85,7 @@ pub async fn reconcile(
     // its spec is another one.
     if Wanted::of(seen).is_none() {
         context.forget(&seen.name_any());
-        match expires_at(seen).map(|at| at.duration_since(Timestamp::now())) {
+        match expires_at(seen).map(|at| at.duration_since(context.clock.now())) {
             _ if lags(seen) => {}
             None => return Ok(Action::await_change()),
             Some(wait) if wait.is_positive() => return Ok(Action::requeue(wait.unsigned_abs())),
@@ -132,15 +134,16 @@ async fn passes(name: &str, context: &Context) -> Result<Action, ReconcileError>
 async fn pass(test: &E2ETest, context: &Context) -> Result<(Requeue, Option<E2ETest>), ReconcileError> {
     let Some(wanted) = Wanted::of(test) else { return over(test, context).await };
     let Seen { mut observed, problem } = observe::observe(context, test, &wanted).await;
+    let now = context.clock.now_of(&test.name_any());
     let plan = context.places.decide(test, |places| {
         observed.places = places;
-        decide(test, &observed, &context.settings, Timestamp::now())
+        decide(test, &observed, &context.settings, now)
     });
     let acted = act::act(context, &plan.effects).await;
     let mut settled = plan.settle(&acted);
     let mut written = write(test, settled.status.as_ref(), context).await;
     if written.as_ref().is_err_and(CallError::is_too_large) {
-        settled = no_room(test, Timestamp::now()).settle(&Acted::new());
+        settled = no_room(test, now).settle(&Acted::new());
         written = write(test, settled.status.as_ref(), context).await;
     }
     let written = written.map_err(ReconcileError::Report)?;
@@ -172,7 +175,7 @@ async fn write(test: &E2ETest, status: Option<&E2ETestStatus>, context: &Context
 
 /// Deletes a run that is over if its time has come; else says that its newest spec was seen, where that is not said yet.
 async fn over(test: &E2ETest, context: &Context) -> Result<(Requeue, Option<E2ETest>), ReconcileError> {
-    let plan = decide(test, &Observed::default(), &context.settings, Timestamp::now());
+    let plan = decide(test, &Observed::default(), &context.settings, context.clock.now());
     if let Some(expired) = &plan.expired {
         act::expire(&context.client, expired).await.map_err(ReconcileError::Expire)?;
         tracing::info!(run = expired.name, "Run is deleted: its ttlAfterFinished has passed");
@@ -186,7 +189,12 @@ async fn over(test: &E2ETest, context: &Context) -> Result<(Requeue, Option<E2ET
 
 impl Context {
     /// Of an operator that knows of no run yet; with it, whom its passes wake and who publishes what they tell.
-    pub fn new(client: Client, settings: Settings, metrics: Arc<Metrics>) -> (Arc<Self>, Woken, Publisher) {
+    pub fn new(
+        client: Client,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+        clock: Arc<Clock>,
+    ) -> (Arc<Self>, Woken, Publisher) {
         let (events, publisher) = Events::channel(Arc::clone(&metrics));
         let (wake, woken) = Wake::channel();
         let context = Self {
@@ -196,7 +204,8 @@ impl Context {
             followers: Followers::new(client.clone(), wake.clone()),
             places: Places::new(settings.max_running, wake),
             pods: Pods::default(),
-            gates: Gates::new(client.clone()),
+            gates: Gates::new(client.clone(), Arc::clone(&clock)),
+            clock,
             client,
             settings,
             metrics,
@@ -207,6 +216,7 @@ impl Context {
     /// A run that is over or gone needs nothing any more.
     pub(crate) fn forget(&self, run: &str) {
         self.retries.over(run);
+        self.clock.forget(run);
         self.outages.over(run);
         self.pods.forget(run);
         self.followers.keep(run, &[]);

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crds::{names::label, v1alpha1::E2ETest};
 use futures::future::{try_join, try_join_all, try_join3};
-use jiff::Timestamp;
 use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{Event, Namespace, Pod},
@@ -76,7 +75,7 @@ async fn target(context: &Context, test: &E2ETest, wanted: &Wanted) -> Seen {
         };
         (Unreadable { why, since: None }, None)
     } else {
-        let since = context.outages.began(&run, Timestamp::now());
+        let since = context.outages.began(&run, context.clock.now_of(&run));
         (Unreadable { why: error.to_string(), since: Some(since) }, Some(error))
     };
     Seen { observed: Observed { unreadable: Some(unreadable), ..Observed::default() }, problem }
