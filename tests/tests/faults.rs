@@ -15,16 +15,20 @@ use e2e_tests::{
         judge::Finding,
         matrix,
         outcome::Outcome,
-        planted,
+        planted, restored,
+        score::Score,
         world::{Shared, token},
     },
     proxy::{Fault, Refusal, Rule},
     trials::{is_whole, plain, run, runtime, trial},
 };
 use futures::{FutureExt as _, future::join_all};
+use jiff::SignedDuration;
 
 fn main() -> ExitCode {
-    let (runtime, shared) = (runtime(), Shared::new("e2e-faults"));
+    let (runtime, score) = (runtime(), Arc::<Score>::default());
+    let shared = Shared::new("e2e-faults", Arc::clone(&score));
+    let restored = Shared::new("e2e-faults-restored", Arc::clone(&score));
     let slow = true;
     let mut trials = vec![
         plain("a breach of each invariant is noticed", planted::check),
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
         trial("an api server that answers nobody for 5 s", &runtime, &shared, frozen_shortly),
         trial("an api server that is killed and started again", &runtime, &shared, killed_server),
         trial("rights that are taken away and given back", &runtime, &shared, rights_revoked),
+        trial("clocks that differ, and that are set", &runtime, &shared, some_clocks),
         trial("an operator that is killed at every write", &runtime, &shared, all_kills)
             .with_ignored_flag(slow),
         trial("every read of the operator fails in every way", &runtime, &shared, all_reads)
@@ -47,6 +52,9 @@ fn main() -> ExitCode {
             .with_ignored_flag(slow),
         trial("a token that is replaced, and refused from then on", &runtime, &shared, token_rotates)
             .with_ignored_flag(slow),
+        trial("clocks that differ by hours and days", &runtime, &shared, all_clocks).with_ignored_flag(slow),
+        trial("an etcd that goes back to an earlier state", &runtime, &restored, etcd_restored)
+            .with_ignored_flag(slow),
     ];
     // Last: it looks back on all of them.
     if is_whole() {
@@ -58,8 +66,9 @@ fn main() -> ExitCode {
         ));
     }
     run(trials, || {
-        println!("{}", shared.score());
+        println!("{score}");
         shared.remove();
+        restored.remove();
     })
 }
 
@@ -168,6 +177,9 @@ async fn killed_server(shared: Arc<Shared>) {
     outage(shared, Part::kill, Duration::from_secs(5), Part::start).await;
 }
 
+/// How long an API server that is started may take to answer.
+const BACK: Duration = Duration::from_secs(15);
+
 /// Runs whose tests have started while the API server goes away, for so long, and comes back.
 async fn outage(shared: Arc<Shared>, away: fn(&Part), lasting: Duration, back: fn(&Part)) {
     let world = shared.get().await;
@@ -176,11 +188,7 @@ async fn outage(shared: Arc<Shared>, away: fn(&Part), lasting: Duration, back: f
     for outcome in [Outcome::Pass, Outcome::Fail, Outcome::Delete] {
         matrix::clean(world, outcome).await;
         cases.push(
-            Case::prepare(
-                world,
-                Plan { within: lasting + Duration::from_secs(15), ..Plan::new(outcome, Vec::new()) },
-            )
-            .await,
+            Case::prepare(world, Plan { lasting: lasting + BACK, ..Plan::new(outcome, Vec::new()) }).await,
         );
     }
     let all = &cases;
@@ -224,19 +232,58 @@ async fn within_rights(shared: Arc<Shared>) {
     assert_eq!(used.missing_outside(&BTreeSet::new()), Vec::<&str>::new());
 }
 
+
+/// An hour, and the other way a day.
+async fn some_clocks(shared: Arc<Shared>) {
+    let clocks = [SignedDuration::from_hours(1), SignedDuration::from_hours(-24)];
+    matrix::run_all(shared.get().await, matrix::clocks(&clocks, &[Outcome::Pass])).await;
+}
+
+async fn all_clocks(shared: Arc<Shared>) {
+    let world = shared.get().await;
+    let clocks = [-24, -1, 1, 24].map(SignedDuration::from_hours);
+    matrix::run_all(world, matrix::clocks(&clocks, &world.outcomes())).await;
+}
+
+async fn etcd_restored(shared: Arc<Shared>) {
+    let wrong = restored::run(shared.get().await).await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The client reads its token again once a minute.
+const TOKEN_READ: Duration = Duration::from_secs(62);
+
+/// Two runs whose test goes on for as long as it takes. A kubelet writes the new token long before the old one ends.
 async fn token_rotates(shared: Arc<Shared>) {
     let world = shared.get().await;
     matrix::clean(world, Outcome::Pass).await;
-    // The client reads its token again once a minute.
-    let plan = Plan { within: Duration::from_secs(70), ..Plan::new(Outcome::Pass, Vec::new()) };
-    let case = Case::prepare(world, plan).await;
-    let rotated = async {
-        case.await_job().await;
-        let new = token(&world.cluster);
-        case.access.write_token(&new);
+    let plan = Plan { lasting: 2 * TOKEN_READ, ..Plan::new(Outcome::Pass, Vec::new()) };
+    let [early, late] = [Case::prepare(world, plan.clone()).await, Case::prepare(world, plan).await];
+    for case in [&early, &late] {
+        case.hold();
+    }
+    let proxy = &early.proxy;
+    let (early, late) = tokio::join!(early.run(rotated(&early, true)), late.run(rotated(&late, false)));
+    let early_fault = proxy.last_fault();
+    assert_eq!(early_fault, None, "the old token was in use for longer than a minute");
+    let wrong = [early.violations, late.violations].concat();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A new token while the test runs, and the end of the old one, at once or when the operator must have read the new one.
+async fn rotated(case: &Case<'_>, overlap: bool) -> Option<Instant> {
+    case.await_job().await;
+    let new = token(&case.world.cluster);
+    case.access.write_token(&new);
+    if overlap {
+        // How long both are good.
+        tokio::time::sleep(TOKEN_READ).await;
         case.proxy.accept_only(&new);
+        case.release();
+        case.proxy.last_fault()
+    } else {
+        case.proxy.accept_only(&new);
+        case.release();
         None
-    };
-    let found = case.run(rotated).await;
-    assert!(found.violations.is_empty(), "{}", found.violations.join("\n"));
+    }
 }

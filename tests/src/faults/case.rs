@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use tokio::sync::watch;
 
 use super::{
@@ -18,6 +19,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long nothing must happen before a case is over.
 pub(super) const QUIET: Duration = Duration::from_millis(200);
+/// What [`Plan::within`] is where nothing else is said.
+pub(super) const RECOVERED: Duration = Duration::from_secs(6);
+
 /// A case to run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -30,6 +34,10 @@ pub struct Plan {
     /// How long the world may wait for the operator once the last fault is over: several times what it should, so that
     /// only a wait that is wrong fails it, and no busy machine.
     pub within: Duration,
+    /// How long faults may last.
+    pub lasting: Duration,
+    /// By how much the operator's clock is ahead of the API server's: the first process's, the next one's, and so on.
+    pub clocks: Vec<SignedDuration>,
     /// Verdicts that are right besides the outcome's own: where the API server itself says that there is no way on.
     pub also: &'static [&'static str],
 }
@@ -37,13 +45,29 @@ pub struct Plan {
 impl Plan {
     /// A run with these faults.
     pub fn new(outcome: Outcome, rules: Vec<Rule>) -> Self {
-        Self { outcome, rules, operators: 1, within: Duration::from_secs(6), also: &[] }
+        Self {
+            outcome,
+            rules,
+            operators: 1,
+            within: RECOVERED,
+            lasting: Duration::ZERO,
+            clocks: Vec::new(),
+            also: &[],
+        }
     }
 
     /// What it is, in a line.
     pub fn describe(&self) -> String {
         let rules: Vec<String> = self.rules.iter().map(ToString::to_string).collect();
-        format!("{}, {} operator(s), {}", self.outcome, self.operators, rules.join("; "))
+        let clocks: Vec<String> = self.clocks.iter().map(|clock| format!("{clock:#}")).collect();
+        let clocks =
+            if clocks.is_empty() { String::new() } else { format!(", clock {}", clocks.join(" then ")) };
+        format!("{}, {} operator(s){clocks}, {}", self.outcome, self.operators, rules.join("; "))
+    }
+
+    /// How long the world waits for anything.
+    pub(super) fn patience(&self) -> Duration {
+        self.lasting + self.within + PATIENCE
     }
 }
 
@@ -60,6 +84,8 @@ pub struct Case<'a> {
     pub(super) plan: Plan,
     /// When the world waited for the operator, from and to.
     pub(super) waits: watch::Sender<Vec<(Instant, Instant)>>,
+    /// Whether the test that runs goes on running.
+    pub(super) held: watch::Sender<bool>,
 }
 
 impl<'a> Case<'a> {
@@ -70,21 +96,35 @@ impl<'a> Case<'a> {
         let proxy = Proxy::start(world.upstream.clone(), &format!("case={name}")).await;
         proxy.follow(plan.rules.clone());
         let access = Access::new(&proxy, &world.token);
-        Self { world, name, proxy, access, plan, waits: watch::Sender::default() }
+        let (waits, held) = Default::default();
+        Self { world, name, proxy, access, plan, waits, held }
+    }
+
+    /// The test does not end before [`Case::release`].
+    pub fn hold(&self) {
+        self.held.send_replace(true);
+    }
+
+    /// The test may end.
+    pub fn release(&self) {
+        self.held.send_replace(false);
+    }
+
+    /// Creates the run.
+    pub(super) async fn create(&self) {
+        let run = self.plan.outcome.e2etest(&self.name, &format!("{}s", TIMEOUT.as_secs()));
+        self.world.create("/apis/e2e.kubeflow.org/v1alpha1/e2etests", run).await;
     }
 
     /// Runs it, with `meanwhile` beside it, which returns when its own fault ended.
     pub async fn run(&self, meanwhile: impl Future<Output = Option<Instant>>) -> Finding {
+        let mut clocks = self.plan.clocks.iter();
+        self.set_clock(clocks.next());
         let mut operators: Vec<Operator> =
             (0..self.plan.operators).map(|_| Operator::start(&self.access)).collect();
         self.proxy.set_victim(operators[0].pid());
         let began = Instant::now();
-        self.world
-            .create(
-                "/apis/e2e.kubeflow.org/v1alpha1/e2etests",
-                self.plan.outcome.e2etest(&self.name, &format!("{}s", TIMEOUT.as_secs())),
-            )
-            .await;
+        self.create().await;
         let mut restarted = None;
         let (mut wrong, own) = {
             let both = async {
@@ -95,7 +135,7 @@ impl<'a> Case<'a> {
             };
             tokio::select! {
                 done = both => done,
-                () = self.replace(&mut operators[0], &mut restarted) => unreachable!("it goes on for good"),
+                () = self.replace(&mut operators[0], clocks, &mut restarted) => unreachable!("it goes on for good"),
             }
         };
         self.proxy.spare();
@@ -108,7 +148,12 @@ impl<'a> Case<'a> {
     }
 
     /// Starts a new operator whenever the old one is killed.
-    async fn replace(&self, operator: &mut Operator, restarted: &mut Option<Instant>) {
+    async fn replace(
+        &self,
+        operator: &mut Operator,
+        mut clocks: impl Iterator<Item = &SignedDuration>,
+        restarted: &mut Option<Instant>,
+    ) {
         let mut kills = self.proxy.kills();
         while kills.changed().await.is_ok() {
             if self.plan.outcome == Outcome::Delete {
@@ -116,6 +161,7 @@ impl<'a> Case<'a> {
                 // Where it fails, the run's own end will say so.
                 let _ = self.tell(|| self.delete()).await;
             }
+            self.set_clock(clocks.next());
             *operator = Operator::start(&self.access);
             *restarted = Some(operator.started);
             self.proxy.set_victim(operator.pid());
@@ -123,8 +169,15 @@ impl<'a> Case<'a> {
         std::future::pending::<()>().await;
     }
 
+    /// Sets the operator's clock.
+    fn set_clock(&self, ahead: Option<&SignedDuration>) {
+        if let Some(ahead) = ahead {
+            self.proxy.set_clock_ahead(*ahead);
+        }
+    }
+
     /// Waits until an expected kill has happened, the operator after it is up, and nothing happens any more.
-    async fn calm_down(&self) -> Result<(), String> {
+    pub(super) async fn calm_down(&self) -> Result<(), String> {
         let kills = self.plan.rules.iter().filter(|rule| matches!(rule.fault, Fault::Kill(_))).count();
         let mut killed = self.proxy.kills();
         if tokio::time::timeout(PATIENCE, killed.wait_for(|count| *count >= kills)).await.is_err() {

@@ -2,13 +2,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
 use super::{
-    case::{Case, PATIENCE, TIMEOUT},
+    case::{Case, PATIENCE, RECOVERED, TIMEOUT},
+    history::Change,
     invariants::{Evidence, condition, is_of},
     outcome::Outcome,
 };
@@ -16,6 +18,9 @@ use crate::proxy::Entry;
 
 /// The longest that the operator waits for an answer, with what a busy machine adds.
 const LONGEST_CALL: Duration = Duration::from_secs(12);
+
+/// What a time that Kubernetes keeps may be off by.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What a case came to.
 #[derive(Debug)]
@@ -67,6 +72,7 @@ impl Case<'_> {
             json!([condition(&run.data, "Succeeded")["reason"], run.data["status"]["tests"][0]["state"]])
         });
         wrong.extend(self.unexpected_end(&end).map(|what| format!("I-6 {what}")));
+        wrong.extend(self.ended_early(began, &changes).map(|what| format!("I-6 {what}")));
         let evidence = Evidence {
             run: name,
             outcome: plan.outcome,
@@ -78,6 +84,8 @@ impl Case<'_> {
         if clean.is_some() || plan.rules.is_empty() {
             wrong.extend(evidence.violations());
         }
+        // What the API server refuses for good is asked for less often: it is no fault that is over.
+        let recovery = recovery.filter(|_| plan.within <= RECOVERED);
         world.score.add(&plan.describe(), wrong.len(), entries.len(), recovery, longest);
         if !wrong.is_empty() {
             wrong.push(format!("operator's log:\n{}", self.access.log()));
@@ -95,6 +103,17 @@ impl Case<'_> {
             })
             .collect();
         Finding { violations: wrong, writes, sites, end }
+    }
+
+    /// By how much a run that runs out of its time ended before that.
+    fn ended_early(&self, began: Instant, changes: &[Arc<Change>]) -> Option<String> {
+        let is_end = |change: &&Arc<Change>| {
+            change.kind == "E2ETest" && condition(&change.object.data, "Finished")["status"] == "True"
+        };
+        let end = changes.iter().find(is_end).filter(|_| self.plan.outcome == Outcome::Timeout)?;
+        // Kubernetes counts in whole seconds.
+        let early = (began + TIMEOUT).saturating_duration_since(end.at + SECOND);
+        (!early.is_zero()).then(|| format!("it timed out {early:?} before its time"))
     }
 
     /// How the end differs from what the world did.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, future::join_all, stream};
+use jiff::SignedDuration;
 
 use super::{
     case::{Case, Plan},
@@ -68,6 +69,20 @@ pub async fn kills(world: &World, outcome: Outcome) -> Vec<Plan> {
     writes.into_iter().flat_map(each).collect()
 }
 
+/// An operator whose clock differs by so much all the time, or is set by so much before it starts again.
+pub fn clocks(clocks: &[SignedDuration], outcomes: &[Outcome]) -> Vec<Plan> {
+    let mut plans = Vec::new();
+    for outcome in outcomes {
+        for clock in clocks {
+            let kill = Rule::new("create jobs", 1, 1, Fault::Kill(Moment::Answered));
+            plans.push(Plan { clocks: vec![*clock], ..Plan::new(*outcome, Vec::new()) });
+            plans
+                .push(Plan { clocks: vec![SignedDuration::ZERO, *clock], ..Plan::new(*outcome, vec![kill]) });
+        }
+    }
+    plans
+}
+
 /// Every call of a run that ends like this, with everything that can go wrong with it.
 pub async fn calls(world: &World, outcome: Outcome, wanted: impl Fn(&str) -> bool) -> Vec<Plan> {
     let sites = clean(world, outcome).await.sites.clone();
@@ -118,8 +133,7 @@ fn excused(outcome: Outcome, rule: Rule) -> Plan {
         Fault::Answer(Refusal { code: 400 | 422, .. }) => plan.within = Duration::from_secs(14),
         // A recorded Job that is not there has vanished.
         Fault::Answer(Refusal { code: 404, .. }) if read => plan.also = &["InfrastructureError"],
-        // A call is given up after ten seconds.
-        Fault::Delay(wait) if wait > Duration::from_secs(1) => plan.within = Duration::from_secs(16),
+        Fault::Delay(wait) => plan.lasting = wait,
         _ => {}
     }
     plan

@@ -12,5 +12,6 @@ pub mod operator;
 pub mod outcome;
 pub mod planted;
 mod play;
+pub mod restored;
 pub mod score;
 pub mod world;

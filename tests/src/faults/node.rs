@@ -35,7 +35,10 @@ impl StandIn {
     pub async fn start(client: Client) -> Arc<Self> {
         let node = json!({ "metadata": { "name": NODE }, "spec": {} });
         let nodes: Api<Node> = Api::all(client.clone());
-        nodes.create(&PostParams::default(), &serde_json::from_value(node).unwrap()).await.unwrap();
+        match nodes.create(&PostParams::default(), &serde_json::from_value(node).unwrap()).await {
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+            made => drop(made.unwrap()),
+        }
         let mut kubelet = JoinSet::new();
         kubelet.spawn(beat(nodes));
         kubelet.spawn(obey(client.clone()));

@@ -11,7 +11,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::{
-    case::{Case, PATIENCE, QUIET},
+    case::{Case, QUIET},
     history::{Change, History},
     invariants::condition,
     outcome::Outcome,
@@ -27,13 +27,28 @@ enum Step<T> {
 impl Case<'_> {
     /// Plays the world's part until the run is over.
     pub(super) async fn play(&self) -> Result<(), String> {
-        if let Step::Reached(()) = self.play_pod().await? {
-            match self.plan.outcome {
-                Outcome::Cancel => self.tell(|| self.cancel()).await?,
-                Outcome::Delete => self.tell(|| self.delete()).await?,
-                Outcome::Pass | Outcome::Fail | Outcome::Timeout | Outcome::NotInjected => {}
-            }
+        if let Some(pod) = self.start_pod().await? {
+            // An error would mean that the sender is gone, which is the case itself.
+            let _ = self.held.subscribe().wait_for(|held| !held).await;
+            self.end_pod(&pod).await?;
         }
+        self.end().await
+    }
+
+    /// What ends the run's test, if it does not go on for good.
+    pub(super) async fn end_pod(&self, pod: &str) -> Result<(), String> {
+        let (node, name) = (&self.world.node, self.name.as_str());
+        match self.plan.outcome {
+            Outcome::Pass => self.tell(|| node.ended(name, pod, true)).await,
+            Outcome::Fail => self.tell(|| node.ended(name, pod, false)).await,
+            Outcome::Cancel => self.tell(|| self.cancel()).await,
+            Outcome::Delete => self.tell(|| self.delete()).await,
+            Outcome::Timeout | Outcome::NotInjected => Ok(()),
+        }
+    }
+
+    /// Waits until the run is over, and its children gone where it was deleted.
+    pub(super) async fn end(&self) -> Result<(), String> {
         let over = |history: &History| (self.is_over(history)).then_some(());
         self.awaited("the run to be over", over).await?;
         if self.plan.outcome == Outcome::Delete {
@@ -54,14 +69,14 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// Plays the pod's part up to its end, if that is by itself.
-    async fn play_pod(&self) -> Result<Step<()>, String> {
+    /// Plays the pod's part until its test runs; returns its name, or nothing where the run is over before.
+    pub(super) async fn start_pod(&self) -> Result<Option<String>, String> {
         let job = |history: &History, _: &Value| history.objects("Job", &self.name).into_iter().next();
-        let Step::Reached(_) = self.reach("a Job", job).await? else { return Ok(Step::Over) };
+        let Step::Reached(_) = self.reach("a Job", job).await? else { return Ok(None) };
         let pod = |history: &History, _: &Value| {
             history.objects("Pod", &self.name).into_iter().next().map(|pod| pod.name_any())
         };
-        let Step::Reached(pod) = self.reach_unmeasured("a pod", pod).await? else { return Ok(Step::Over) };
+        let Step::Reached(pod) = self.reach_unmeasured("a pod", pod).await? else { return Ok(None) };
         let (node, name) = (&self.world.node, self.name.as_str());
         // Each step waits until the operator has said what it makes of the one before, so that a run without faults is the
         // same every time.
@@ -70,33 +85,20 @@ impl Case<'_> {
             (test["job"].is_object() && !message.starts_with("waiting for the Job's pod")).then_some(message)
         };
         let Step::Reached(before) = self.reach("the pod to be seen", seen).await? else {
-            return Ok(Step::Over);
+            return Ok(None);
         };
         self.tell(|| node.bind(name, &pod)).await?;
         self.tell(|| node.starting(name, &pod)).await?;
         let started = |_: &History, test: &Value| (test["message"] != before.as_str()).then_some(());
         let Step::Reached(()) = self.reach("the pod's start to be seen", started).await? else {
-            return Ok(Step::Over);
+            return Ok(None);
         };
         self.tell(|| node.running(name, &pod)).await?;
         let running = |_: &History, test: &Value| test["message"].is_null().then_some(());
         let Step::Reached(()) = self.reach("the running pod to be seen", running).await? else {
-            return Ok(Step::Over);
+            return Ok(None);
         };
-        match self.plan.outcome {
-            Outcome::Pass => {
-                self.tell(|| node.ended(name, &pod, true)).await?;
-                // Without the Job's word there is no pass, and the Job controller has its own faults to get over.
-                let complete = |history: &History, _: &Value| {
-                    let job = history.objects("Job", name).into_iter().next()?;
-                    (condition(&job.data, "Complete")["status"] == "True").then_some(())
-                };
-                self.reach_unmeasured("the Job to be complete", complete).await?;
-            }
-            Outcome::Fail => self.tell(|| node.ended(name, &pod, false)).await?,
-            Outcome::Timeout | Outcome::Cancel | Outcome::Delete | Outcome::NotInjected => {}
-        }
-        Ok(Step::Reached(()))
+        Ok(Some(pod))
     }
 
     /// Has the world say something. Of what is gone nothing can be said: then the run says why. An API server that is away
@@ -105,7 +107,7 @@ impl Case<'_> {
         &self,
         mut say: impl FnMut() -> F,
     ) -> Result<(), String> {
-        let deadline = Instant::now() + self.plan.within + PATIENCE;
+        let deadline = Instant::now() + self.plan.patience();
         loop {
             match say().await {
                 Ok(()) => return Ok(()),
@@ -154,7 +156,7 @@ impl Case<'_> {
     }
 
     async fn until<T>(&self, what: &str, look: impl FnMut(&History) -> Option<T>) -> Result<T, String> {
-        self.world.history.until(what, self.plan.within + PATIENCE, look).await
+        self.world.history.until(what, self.plan.patience(), look).await
     }
 
     /// Waits until the run's Job is written down.

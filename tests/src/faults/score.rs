@@ -1,8 +1,11 @@
 //! What all cases of a test binary came to.
 
-use std::{fmt, time::Duration};
+use std::{cmp::Reverse, fmt, time::Duration};
 
 use tokio::sync::watch;
+
+/// Recoveries that are shown.
+const SHOWN: usize = 5;
 
 /// Sums over all cases.
 #[derive(Debug, Default)]
@@ -13,7 +16,8 @@ struct Sums {
     cases: usize,
     violations: usize,
     calls: usize,
-    recovery: (Duration, String),
+    /// The longest, longest first.
+    recoveries: Vec<(Duration, String)>,
     call: (Duration, String),
 }
 
@@ -31,9 +35,9 @@ impl Score {
             sums.cases += 1;
             sums.violations += violations;
             sums.calls += calls;
-            if let Some(recovery) = recovery.filter(|recovery| *recovery > sums.recovery.0) {
-                sums.recovery = (recovery, case.to_owned());
-            }
+            sums.recoveries.extend(recovery.map(|recovery| (recovery, case.to_owned())));
+            sums.recoveries.sort_by_key(|(recovery, _)| Reverse(*recovery));
+            sums.recoveries.truncate(SHOWN);
             if longest.0 > sums.call.0 {
                 sums.call = (longest.0, format!("{} in {case}", longest.1));
             }
@@ -44,9 +48,11 @@ impl Score {
 impl fmt::Display for Score {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sums = self.0.borrow();
-        let Sums { cases, violations, calls, recovery, call } = &*sums;
+        let Sums { cases, violations, calls, recoveries, call } = &*sums;
         writeln!(formatter, "{cases} cases, {violations} violations, {calls} calls of the operator")?;
-        writeln!(formatter, "longest recovery {:.2} s ({})", recovery.0.as_secs_f64(), recovery.1)?;
+        for (recovery, case) in recoveries {
+            writeln!(formatter, "longest recoveries: {:.2} s ({case})", recovery.as_secs_f64())?;
+        }
         write!(formatter, "longest call {:.2} s ({})", call.0.as_secs_f64(), call.1)
     }
 }

@@ -99,6 +99,21 @@ impl World {
         world
     }
 
+    /// The same cluster, with everything that happens in it from now on.
+    pub async fn anew(&self) -> Self {
+        Self {
+            cluster: self.cluster.clone(),
+            history: History::begin(self.cluster.client.clone()).await,
+            node: StandIn::start(self.cluster.client.clone()).await,
+            token: self.token.clone(),
+            upstream: self.upstream.clone(),
+            can_cancel: self.can_cancel,
+            score: Arc::clone(&self.score),
+            clean: watch::Sender::new(self.clean.borrow().clone()),
+            cases: AtomicUsize::new(self.cases.load(Ordering::SeqCst)),
+        }
+    }
+
     /// A name that no other case has.
     pub fn next_name(&self) -> String {
         format!("case-{}", self.cases.fetch_add(1, Ordering::SeqCst))
@@ -230,8 +245,8 @@ pub struct Shared {
 
 impl Shared {
     /// A world whose cluster has this name, not made yet.
-    pub fn new(name: &'static str) -> Arc<Self> {
-        Arc::new(Self { name, world: OnceCell::new(), asked: OnceCell::new(), score: Arc::default() })
+    pub fn new(name: &'static str, score: Arc<Score>) -> Arc<Self> {
+        Arc::new(Self { name, world: OnceCell::new(), asked: OnceCell::new(), score })
     }
 
     /// The world.
@@ -243,11 +258,6 @@ impl Shared {
             "the shared world could not be made: see the first failure"
         );
         self.world.get_or_init(|| World::make(self.name, Arc::clone(&self.score))).await
-    }
-
-    /// The sums over the cases.
-    pub fn score(&self) -> Arc<Score> {
-        Arc::clone(&self.score)
     }
 
     /// Removes the cluster if a trial asked for it, also one that was made only half.

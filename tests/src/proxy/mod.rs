@@ -9,6 +9,7 @@ mod answer;
 mod call;
 mod journal;
 mod script;
+mod skew;
 mod stream;
 
 use std::{
@@ -21,6 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::TryStreamExt as _;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::{
     Request, Response, StatusCode, Uri,
@@ -31,6 +33,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use jiff::SignedDuration;
 use kube::{Client, client::Body};
 use nix::{
     sys::signal::{Signal, kill},
@@ -86,6 +89,16 @@ struct Changing {
     only_token: Option<String>,
     victim: Option<Pid>,
     last_fault: Option<Instant>,
+    ahead: SignedDuration,
+}
+
+/// A fault that goes on; it is over when this is dropped, also where the operator no longer waits for its answer.
+struct Going<'a>(&'a State);
+
+impl Drop for Going<'_> {
+    fn drop(&mut self) {
+        self.0.note_fault();
+    }
 }
 
 impl Proxy {
@@ -145,6 +158,11 @@ impl Proxy {
         self.state.changing.send_modify(|changing| changing.only_token = only);
     }
 
+    /// From now on the operator's clock is ahead of the API server's by so much.
+    pub fn set_clock_ahead(&self, by: SignedDuration) {
+        self.state.changing.send_modify(|changing| changing.ahead = by);
+    }
+
     /// When the last fault happened, if any did.
     pub fn last_fault(&self) -> Option<Instant> {
         self.state.changing.borrow().last_fault
@@ -187,14 +205,13 @@ impl State {
             return Err(self.kill());
         }
         let fault = self.fault_of(&call, parts.headers.get(AUTHORIZATION));
-        if let Some(fault) = &fault {
+        let going = fault.as_ref().map(|fault| {
             open.entry.fault = Some(fault.to_string());
             self.note_fault();
-        }
+            Going(self)
+        });
         let result = self.carry_out(&call, parts, body, fault.as_ref()).await;
-        if fault.is_some() {
-            self.note_fault();
-        }
+        drop(going);
         open.entry.status = result.as_ref().ok().map(|answer| answer.status().as_u16());
         result
     }
@@ -227,6 +244,8 @@ impl State {
         body: Bytes,
         fault: Option<&Fault>,
     ) -> Result<Response<Answer>, Refused> {
+        let ahead = self.changing.borrow().ahead;
+        let body = if ahead.is_zero() { body } else { skew::shift(&body, ahead).into() };
         // Whole objects and their metadata alone are different lists.
         let list = (call.site(), parts.headers.get(ACCEPT).cloned());
         match fault {
@@ -245,14 +264,14 @@ impl State {
         let answer =
             self.upstream.send(self.passed_on(call, parts, body)?).await.map_err(Refused::because)?;
         let (mut head, body) = answer.into_parts();
+        skew::shift_date(&mut head.headers, -ahead);
         if call.verb == "watch" {
-            let body = match fault {
-                Some(fault) => {
-                    let events = stream::disturbed(Box::pin(body.into_data_stream()), fault);
-                    StreamBody::new(futures::StreamExt::map(events, |line| line.map(Frame::data)))
-                        .boxed_unsync()
-                }
-                None => body.map_err(Refused::because).boxed_unsync(),
+            let body = if fault.is_some() || !ahead.is_zero() {
+                let events = stream::disturbed(Box::pin(body.into_data_stream()), fault);
+                let events = events.map_ok(move |line| Frame::data(skew::shift(&line, -ahead).into()));
+                StreamBody::new(events).boxed_unsync()
+            } else {
+                body.map_err(Refused::because).boxed_unsync()
             };
             return Ok(Response::from_parts(head, body));
         }
@@ -268,6 +287,7 @@ impl State {
                 changing.lists.entry(list).or_insert_with(|| body.clone());
             });
         }
+        let body = if ahead.is_zero() { body } else { skew::shift(&body, -ahead).into() };
         head.headers.remove(CONTENT_LENGTH);
         Ok(Response::from_parts(head, whole(body)))
     }

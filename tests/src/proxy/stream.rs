@@ -7,19 +7,19 @@ use hyper::body::Bytes;
 
 use super::{Fault, Refused};
 
-/// The events of a watch with a fault. Each item is one line.
+/// The events of a watch, with its fault if it has one. Each item is one line.
 pub fn disturbed<S, E>(
     chunks: S,
-    fault: &Fault,
+    fault: Option<&Fault>,
 ) -> impl Stream<Item = Result<Bytes, Refused>> + Send + use<S, E>
 where
     S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
     E: fmt::Display + Send,
 {
     let (limit, copies, wait) = match fault {
-        Fault::Cut(after) => (*after, 1, Duration::ZERO),
-        Fault::Repeat => (usize::MAX, 2, Duration::ZERO),
-        Fault::Late(wait) => (usize::MAX, 1, *wait),
+        Some(Fault::Cut(after)) => (*after, 1, Duration::ZERO),
+        Some(Fault::Repeat) => (usize::MAX, 2, Duration::ZERO),
+        Some(Fault::Late(wait)) => (usize::MAX, 1, *wait),
         _ => (usize::MAX, 1, Duration::ZERO),
     };
     let numbered = lines(chunks).enumerate();
