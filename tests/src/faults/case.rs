@@ -38,6 +38,8 @@ pub struct Plan {
     pub lasting: Duration,
     /// By how much the operator's clock is ahead of the API server's: the first process's, the next one's, and so on.
     pub clocks: Vec<SignedDuration>,
+    /// Whether nothing runs beside it: what it takes is then the operator's own.
+    pub alone: bool,
     /// Verdicts that are right besides the outcome's own: where the API server itself says that there is no way on.
     pub also: &'static [&'static str],
 }
@@ -52,6 +54,7 @@ impl Plan {
             within: RECOVERED,
             lasting: Duration::ZERO,
             clocks: Vec::new(),
+            alone: true,
             also: &[],
         }
     }

@@ -39,7 +39,15 @@ impl Case<'_> {
     pub(super) async fn end_pod(&self, pod: &str) -> Result<(), String> {
         let (node, name) = (&self.world.node, self.name.as_str());
         match self.plan.outcome {
-            Outcome::Pass => self.tell(|| node.ended(name, pod, true)).await,
+            Outcome::Pass => {
+                self.tell(|| node.ended(name, pod, true)).await?;
+                // Without the Job's word there is no pass, and the Job controller has its own faults to get over.
+                let complete = |history: &History, _: &Value| {
+                    let job = history.objects("Job", name).into_iter().next()?;
+                    (condition(&job.data, "Complete")["status"] == "True").then_some(())
+                };
+                self.reach_unmeasured("the Job to be complete", complete).await.map(drop)
+            }
             Outcome::Fail => self.tell(|| node.ended(name, pod, false)).await,
             Outcome::Cancel => self.tell(|| self.cancel()).await,
             Outcome::Delete => self.tell(|| self.delete()).await,

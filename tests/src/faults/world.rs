@@ -40,6 +40,9 @@ use tokio::sync::{OnceCell, watch};
 /// How long a small thing may take on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
 
+/// How long an API server that is there may take for an answer on a busy machine.
+const SHORTLY: Duration = Duration::from_secs(5);
+
 /// The shared world.
 pub struct World {
     /// The API server.
@@ -205,12 +208,10 @@ impl World {
 
     /// Waits until the API server answers.
     pub async fn await_server(&self) {
+        let client = &self.cluster.client;
         let ready = || async {
             let request = hyper::Request::get("/readyz").body(Vec::new()).unwrap();
-            tokio::time::timeout(Duration::from_secs(1), self.cluster.client.request_text(request))
-                .await
-                .ok()?
-                .ok()
+            tokio::time::timeout(SHORTLY, client.request_text(request)).await.ok()?.ok()
         };
         eventually("the API server to be ready", SOON, ready).await;
     }
