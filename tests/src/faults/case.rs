@@ -96,7 +96,7 @@ impl<'a> Case<'a> {
     pub async fn prepare(world: &'a World, plan: Plan) -> Self {
         let name = world.next_name();
         world.make_namespace(&name).await;
-        let proxy = Proxy::start(world.upstream.clone(), &format!("case={name}")).await;
+        let proxy = Proxy::start(world.upstream.clone(), &name).await;
         proxy.follow(plan.rules.clone());
         let access = Access::new(&proxy, &world.token);
         let (waits, held) = Default::default();

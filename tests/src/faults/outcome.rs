@@ -61,7 +61,7 @@ impl Outcome {
         spec["tests"] = json!([test]);
         json!({
             "apiVersion": "e2e.kubeflow.org/v1alpha1", "kind": "E2ETest",
-            "metadata": { "name": name, "labels": { "case": name } }, "spec": spec,
+            "metadata": { "name": name }, "spec": spec,
         })
     }
 }

@@ -42,10 +42,10 @@ impl Data {
 
     /// Starts it again.
     async fn start(&self, world: &World) {
-        for part in [&self.etcd, &self.server, &self.manager] {
-            part.start();
-        }
+        self.etcd.start();
+        self.server.start();
         world.await_server().await;
+        self.manager.start();
     }
 
     /// Keeps a copy of the data.

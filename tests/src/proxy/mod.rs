@@ -2,7 +2,7 @@
 //! every call.
 //!
 //! The operator trusts the proxy's certificate and sends its own token, which is passed on: authentication and
-//! authorization are the API server's. Only the operator's view of `E2ETest`s is narrowed to those of one case, so that
+//! authorization are the API server's. Only the operator's view of whole kinds is narrowed to what one case needs, so that
 //! many cases with an operator each share one API server.
 
 mod answer;
@@ -22,6 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crds::names::label;
 use futures::TryStreamExt as _;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::{
@@ -54,6 +55,7 @@ pub use self::{
     journal::{Entry, Journal},
     script::{Fault, Moment, Refusal, Rule, Script},
 };
+use crate::faults::outcome::GATE;
 
 /// How long an operator that was answered may stay silent before it is killed: there may be no next call.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -73,7 +75,7 @@ pub struct Proxy {
 /// What the connections share.
 struct State {
     upstream: Client,
-    view: String,
+    run: String,
     journal: Journal,
     killed: watch::Sender<usize>,
     /// Whether the next call is the operator's last.
@@ -102,9 +104,8 @@ impl Drop for Going<'_> {
 }
 
 impl Proxy {
-    /// Starts one in front of `upstream`, through which the operator sees `E2ETest`s that `view`, a label selector,
-    /// selects.
-    pub async fn start(upstream: Client, view: &str) -> Self {
+    /// Starts one in front of `upstream`, through which the operator sees no run but this one.
+    pub async fn start(upstream: Client, run: &str) -> Self {
         let identity = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
         let key = PrivateKeyDer::Pkcs8(identity.signing_key.serialize_der().into());
         let tls = rustls::ServerConfig::builder()
@@ -116,7 +117,7 @@ impl Proxy {
         let journal = Journal::default();
         let state = Arc::new(State {
             upstream,
-            view: view.replace('=', "%3D").replace('/', "%2F"),
+            run: run.to_owned(),
             journal: journal.clone(),
             killed: watch::Sender::new(0),
             doomed: AtomicBool::new(false),
@@ -295,11 +296,9 @@ impl State {
     /// The request as it goes on: with the operator's own token.
     fn passed_on(&self, call: &Call, parts: Parts, body: Bytes) -> Result<Request<Body>, Refused> {
         let mut uri = parts.uri;
-        if call.resource == "e2etests" && call.is_wide() {
-            let query = uri.query().unwrap_or_default();
-            uri = format!("{}?{query}&labelSelector={}", uri.path(), self.view)
-                .parse::<Uri>()
-                .map_err(Refused::because)?;
+        if call.is_wide() {
+            let query = self.narrowed(&call.resource, uri.query().unwrap_or_default());
+            uri = format!("{}?{query}", uri.path()).parse::<Uri>().map_err(Refused::because)?;
         }
         let mut request = Request::new(Body::from(body.to_vec()));
         *request.method_mut() = parts.method;
@@ -307,6 +306,20 @@ impl State {
         *request.headers_mut() = parts.headers;
         request.headers_mut().remove(HOST);
         Ok(request)
+    }
+
+    /// The query for a whole kind, without the objects of other cases: those would be the work of this operator too, or
+    /// its load.
+    fn narrowed(&self, resource: &str, query: &str) -> String {
+        let run = &self.run;
+        match (resource, query.split_once("labelSelector=")) {
+            ("e2etests", _) => format!("{query}&fieldSelector=metadata.name%3D{run}"),
+            ("jobs" | "pods", Some((before, after))) => {
+                format!("{before}labelSelector={}%3D{run}%2C{after}", label::RUN.replace('/', "%2F"))
+            }
+            ("pods", None) => format!("{query}&fieldSelector=metadata.namespace%3D{GATE}"),
+            _ => query.to_owned(),
+        }
     }
 
     /// Kills the operator.
