@@ -232,7 +232,6 @@ async fn within_rights(shared: Arc<Shared>) {
     assert_eq!(used.missing_outside(&BTreeSet::new()), Vec::<&str>::new());
 }
 
-
 /// An hour, and the other way a day.
 async fn some_clocks(shared: Arc<Shared>) {
     let clocks = [SignedDuration::from_hours(1), SignedDuration::from_hours(-24)];

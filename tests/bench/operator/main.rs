@@ -7,6 +7,7 @@
 
 #![allow(clippy::large_futures, reason = "there are few, and none is moved often")]
 
+mod again;
 mod calls;
 mod figures;
 mod process;

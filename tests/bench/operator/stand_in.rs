@@ -17,7 +17,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::{again::assert_made, world::World};
 
 /// Between a pod's end and its Job's: the real Job controller gathers changes of pods for a second.
 const BETWEEN: Duration = Duration::from_millis(60);
@@ -54,7 +54,7 @@ pub async fn play(world: &World, run: &str, namespace: &str) -> Job {
         "spec": template.spec});
     let pods = Api::<Pod>::namespaced(world.client.clone(), namespace);
     world.own.add("POST pods");
-    pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
+    assert_made(pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await);
     let now = now();
     job_status(world, namespace, &name, json!({"startTime": now, "active": 1, "ready": 0, "terminating": 0}))
         .await;

@@ -25,6 +25,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::{
+    again::{self, assert_gone, assert_made},
     calls::Own,
     seen::{FLOOR, Sight, Sights},
 };
@@ -50,7 +51,8 @@ pub struct World {
 impl World {
     /// An API server without nodes and controllers, with the kind and the namespaces.
     pub async fn up(name: &str) -> Self {
-        let Cluster { kubeconfig, client, .. } = Cluster::up(name, &["--nodes", "0"]).await;
+        let Cluster { kubeconfig, .. } = Cluster::up(name, &["--nodes", "0"]).await;
+        let client = again::client(&kubeconfig).await;
         let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
         let crd = E2ETest::crd();
         crds.create(&PostParams::default(), &crd).await.unwrap();
@@ -78,7 +80,7 @@ impl World {
         let run = run(name, namespace);
         self.own.add("POST e2etests");
         let began = Instant::now();
-        self.runs().create(&PostParams::default(), &run).await.unwrap();
+        assert_made(self.runs().create(&PostParams::default(), &run).await);
         began
     }
 
@@ -116,7 +118,7 @@ impl World {
     pub async fn delete(&self, name: &str, namespace: &str) {
         let at_once = DeleteParams::background().grace_period(0);
         let mine = ListParams::default().labels(&format!("{}={name}", label::RUN));
-        self.runs().delete(name, &at_once).await.unwrap();
+        assert_gone(self.runs().delete(name, &at_once).await);
         let jobs = Api::<Job>::namespaced(self.client.clone(), namespace);
         jobs.delete_collection(&at_once, &mine).await.unwrap();
         let pods = Api::<Pod>::namespaced(self.client.clone(), namespace);
