@@ -20,6 +20,9 @@ use crate::{
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long passes may still take when the operator is to end. One that is broken off leaves what a crash would leave,
+/// which the next operator goes on from.
+const GRACE: Duration = Duration::from_millis(500);
 /// What `/readyz` shows while the kind is not served.
 const NO_CRD: &str = "the API server does not serve E2ETests: apply manifests/crd";
 /// What it shows until all runs are known.
@@ -92,7 +95,14 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
     let health = async {
         health.await.map_err(|source| RunError::Io { what: "health and metrics cannot be served", source })
     };
-    tokio::try_join!(work, health)?;
+    let given_up = async {
+        stopped(stop.clone()).await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        ended = async { tokio::try_join!(work, health) } => drop(ended?),
+        () = given_up => tracing::warn!("Passes were broken off: the API server does not answer"),
+    }
     drop(at_work);
     publishing
         .await

@@ -47,13 +47,13 @@ impl Operator {
 }
 
 impl Operator {
-    /// Asks it to end, as a kubelet does, and waits for that; how long it took.
-    pub fn stop(mut self) -> Duration {
-        self.end()
+    /// Asks it to end, as a kubelet does, and waits for that; how long it took, and what it had logged.
+    pub fn stop(mut self) -> (Duration, String) {
+        self.end().unwrap()
     }
 
-    fn end(&mut self) -> Duration {
-        let Some(process) = self.process.take() else { return Duration::ZERO };
+    fn end(&mut self) -> Option<(Duration, String)> {
+        let process = self.process.take()?;
         process.signal(Signal::SIGTERM);
         let began = Instant::now();
         let ended = process.wait(Duration::from_secs(10));
@@ -64,7 +64,7 @@ impl Operator {
             began.elapsed(),
             ended.stderr
         );
-        began.elapsed()
+        Some((began.elapsed(), ended.stdout))
     }
 }
 

@@ -13,7 +13,7 @@ use crds::{
 };
 use e2e_tests::{
     cluster::{Cluster, Shared, eventually},
-    faults::node::StandIn,
+    faults::{control_plane::Part, node::StandIn},
     objects::{TARGET, conditions, e2etest, finished, message, script},
     operator::Operator,
     trials::{run, runtime, trial},
@@ -36,6 +36,12 @@ fn main() -> ExitCode {
     let trials: Vec<Trial> = vec![
         trial("no more pods run at once than the operator is told", &runtime, &shared, capped),
         trial("an operator that is asked to end does so soon and loses nothing", &runtime, &shared, stopped),
+        trial(
+            "an api server that answers nobody keeps no operator from its end",
+            &runtime,
+            &shared,
+            silenced,
+        ),
         trial("a run without room for its status ends and says so", &runtime, &shared, no_room),
     ];
     run(trials, || shared.remove())
@@ -147,11 +153,30 @@ async fn stopped(shared: Arc<Shared>) {
     let operator = Operator::start(&cluster);
     let names = create(&cluster, "stopped", 10).await;
     eventually("a Job to be made", LIMIT, || async { jobs(&cluster, "stopped").await.pop() }).await;
-    let took = operator.stop();
+    let (took, _) = operator.stop();
     println!("the operator ended {} ms after SIGTERM", took.as_millis());
+    is_gone_on_with(&cluster, "stopped", &names).await;
+}
 
+async fn silenced(shared: Arc<Shared>) {
+    let cluster = cluster(shared).await;
+    let server = Part::find(&cluster.name, "kube-apiserver");
+    let operator = Operator::start(&cluster);
+    // They are created faster than the operator takes them up, so that it is at work when they are all there.
+    let names = create(&cluster, "silenced", 60).await;
+    server.freeze();
+    let stopped = tokio::task::spawn_blocking(|| operator.stop()).await;
+    server.thaw();
+    let (took, log) = stopped.unwrap();
+    println!("the operator ended {} ms after SIGTERM, without any answer", took.as_millis());
+    assert!(log.contains("Passes were broken off"), "{log}");
+    is_gone_on_with(&cluster, "silenced", &names).await;
+}
+
+/// Another operator finishes what one that was ended has begun, and makes nothing twice.
+async fn is_gone_on_with(cluster: &Cluster, prefix: &str, names: &[String]) {
     let runs: Api<E2ETest> = Api::all(cluster.client.clone());
-    let made = jobs(&cluster, "stopped").await;
+    let made = jobs(cluster, prefix).await;
     for job in &made {
         let run = runs.get(run_of(job.labels())).await.unwrap();
         let attempts = run.status.iter().flat_map(|status| &status.tests).map(|test| test.attempt);
@@ -162,22 +187,22 @@ async fn stopped(shared: Arc<Shared>) {
             job.name_any()
         );
     }
-    let _operator = Operator::start(&cluster);
+    let _operator = Operator::start(cluster);
     let known = |run: E2ETest| run.status?.tests.pop()?.job.map(|job| job.uid);
-    for name in &names {
+    for name in names {
         let uid = eventually("the Job to be written down", LIMIT, || async {
             known(runs.get(name).await.unwrap())
         });
         let uid = uid.await;
-        let mut of_run = jobs(&cluster, "stopped").await;
-        of_run.retain(|job| run_of(job.labels()) == name);
+        let mut of_run = jobs(cluster, prefix).await;
+        of_run.retain(|job| run_of(job.labels()) == *name);
         assert_eq!(of_run.iter().filter_map(kube::ResourceExt::uid).collect::<Vec<_>>(), [uid], "{name}");
     }
     for job in made {
-        let now = jobs(&cluster, "stopped").await;
+        let now = jobs(cluster, prefix).await;
         assert!(now.iter().any(|now| now.uid() == job.uid()), "{} was replaced", job.name_any());
     }
-    remove(&cluster, &names).await;
+    remove(cluster, names).await;
 }
 
 /// Characters of which each takes six bytes where it is stored, and as many as the rules allow: whatever room they leave is
