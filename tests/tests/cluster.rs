@@ -24,6 +24,8 @@ use serde_json::json;
 
 #[path = "cluster/course.rs"]
 mod course;
+#[path = "cluster/meshed.rs"]
+mod meshed;
 
 /// A namespace that does not let the operator in.
 const SHUT: &str = "shut";
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         trial("a run that fails fast starts no further test", &runtime, &shared, course::fail_fast),
         trial("a cancelled run ends what runs", &runtime, &shared, course::cancelled),
         trial("a running notebook tells its progress", &runtime, &shared, course::progress),
+        trial("a native sidecar of a mesh ends with the test", &runtime, &shared, meshed::passes),
         trial("a finished run is deleted when its time has come", &runtime, &shared, course::expires),
         trial("a missing config map is said with what to do", &runtime, &shared, course::missing_source),
         trial("an operator that is killed loses nothing", &runtime, &shared, operator_restarts),
