@@ -1,12 +1,15 @@
 //! What time it is: by the API server's clock, so that the operator's own may be wrong or be set while a run goes on, and
 //! every time in a status is one with the times that Kubernetes writes.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use http::{HeaderMap, header::DATE};
+use futures::future::{BoxFuture, FutureExt as _};
+use http::{HeaderMap, Response, header::DATE};
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
+use kube::client::DynBody;
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use tower::{BoxError, util::MapFutureLayer};
 
 /// The unit of a `Date` header (RFC 9110, section 5.6.7): the time is this one or less than a unit later.
 const UNIT: Duration = Duration::from_secs(1);
@@ -46,20 +49,40 @@ impl Moment {
     }
 }
 
+/// An answer that is under way.
+type Answering = BoxFuture<'static, Result<Response<Box<DynBody>>, BoxError>>;
+
+/// Has the clock hear every answer that a client gets.
+pub(crate) fn heard_by(
+    clock: &Arc<Clock>,
+) -> MapFutureLayer<impl Fn(Answering) -> Answering + Clone + use<>> {
+    let clock = Arc::clone(clock);
+    MapFutureLayer::new(move |answering: Answering| {
+        let (clock, asked) = (Arc::clone(&clock), Instant::now());
+        let hear = move |answer: &Result<Response<Box<DynBody>>, BoxError>| {
+            if let Ok(answer) = answer {
+                clock.hear(asked, answer.headers());
+            }
+        };
+        answering.inspect(hear).boxed()
+    })
+}
+
 fn plus(time: Timestamp, passed: Duration) -> Timestamp {
     time.checked_add(passed).unwrap_or(Timestamp::MAX)
 }
 
 impl Clock {
-    /// Takes in when the API server answered. What is known already and fits goes on, so that it is known better than to
-    /// the second the more is heard.
-    pub(crate) fn hear(&self, answer: &HeaderMap) {
+    /// Takes in when the API server answered a request that was made at `asked`: not before the time that its answer names,
+    /// and since then no more has passed than the unit and what the request took. What is known already and fits that goes
+    /// on, so that the time is known better the more is heard.
+    pub(crate) fn hear(&self, asked: Instant, answer: &HeaderMap) {
         let date = answer.get(DATE).and_then(|date| date.to_str().ok());
         let Some(date) = date.and_then(|date| rfc2822::parse(date).ok()) else { return };
         let (date, at) = (date.timestamp(), Instant::now());
         let mut heard = self.heard.lock();
         let expected = heard.map_or(date, Moment::now);
-        *heard = Some(Moment { time: expected.clamp(date, plus(date, UNIT)), at });
+        *heard = Some(Moment { time: expected.clamp(date, plus(date, UNIT + (at - asked))), at });
     }
 
     /// Now, for those who look at no active run.
@@ -103,7 +126,11 @@ mod tests {
     const NEW_YEAR: &str = "Sat, 01 Jan 2000 00:00:00 GMT";
 
     fn told(clock: &Clock, date: &'static str) {
-        clock.hear(&[(DATE, HeaderValue::from_static(date))].into_iter().collect());
+        told_late(clock, date, Duration::ZERO);
+    }
+
+    fn told_late(clock: &Clock, date: &'static str, took: Duration) {
+        clock.hear(Instant::now() - took, &[(DATE, HeaderValue::from_static(date))].into_iter().collect());
     }
 
     async fn passes(milliseconds: u64) {
@@ -135,6 +162,17 @@ mod tests {
         passes(1500).await;
         told(&clock, "Sat, 01 Jan 2000 00:00:01 GMT");
         assert_eq!(clock.now(), at("2000-01-01T00:00:02Z"), "it is not over");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_was_long_under_way_sets_nothing_back() {
+        let clock = Clock::default();
+        told(&clock, NEW_YEAR);
+        passes(60_000).await;
+        told_late(&clock, NEW_YEAR, Duration::from_mins(1));
+        assert_eq!(clock.now(), at("2000-01-01T00:01:00Z"));
+        told(&clock, NEW_YEAR);
+        assert_eq!(clock.now(), at("2000-01-01T00:00:01Z"), "it was set back");
     }
 
     #[tokio::test(start_paused = true)]

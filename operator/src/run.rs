@@ -3,16 +3,18 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use crds::v1alpha1::E2ETest;
-use http::Response;
 use kube::{Api, Client, Config, api::ListParams, client::ClientBuilder};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{oneshot, watch},
 };
-use tower::util::MapResponseLayer;
 
 use crate::{
-    backoff::Backoff, clock::Clock, controller, health, metrics::Metrics, reconcile::Context,
+    backoff::Backoff,
+    clock::{Clock, heard_by},
+    controller, health,
+    metrics::Metrics,
+    reconcile::Context,
     settings::Settings,
 };
 
@@ -66,12 +68,7 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT);
     let clock = Arc::new(Clock::default());
-    let hearing = Arc::clone(&clock);
-    let hear = move |answer: Response<_>| {
-        hearing.hear(answer.headers());
-        answer
-    };
-    let client = ClientBuilder::try_from(config)?.with_layer(&MapResponseLayer::new(hear)).build();
+    let client = ClientBuilder::try_from(config)?.with_layer(&heard_by(&clock)).build();
     let metrics = Arc::new(Metrics::default());
     let (context, woken, publisher) =
         Context::new(client.clone(), settings.core, Arc::clone(&metrics), clock);
