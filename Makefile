@@ -12,10 +12,11 @@ CARGO := cargo
 # What needs root keeps the caller's PATH and cache.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),,sudo) env PATH="$$PATH" KFE2E="$(KFE2E)" KFE2E_CACHE="$(CACHE)"
 # One cluster of each test binary at a time: two cores are not enough for two.
-CLUSTER_TESTS = $(AS_ROOT) RUST_BACKTRACE=0 CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" KFE2E_TEST_IMAGE=$(TEST_IMAGE) \
+CLUSTER_TEST = $(AS_ROOT) RUST_BACKTRACE=0 CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" KFE2E_TEST_IMAGE=$(TEST_IMAGE) \
 	KFE2E_TEST_IMAGES="$(CACHE)/images/kubeflow-e2e:$$($(AS_ROOT) tests/images/python.sh)" \
 	KFE2E_TEST_KIND_IMAGE="$$($(AS_ROOT) tests/kind/node-image.sh)" \
-	$(CARGO) test --target $(TARGET) --package e2e-tests --quiet --no-fail-fast -- --test-threads 1
+	$(CARGO) test --target $(TARGET) --package e2e-tests --quiet
+CLUSTER_TESTS = $(CLUSTER_TEST) --no-fail-fast -- --test-threads 1
 
 export KFE2E := $(BIN)/kfe2e
 TEST_IMAGE := localhost/kfe2e-test-python:dev
@@ -82,11 +83,13 @@ manifests: ## Generate manifests/crd and docs/reference from the types
 	$(CARGO) run --quiet --target $(TARGET) --package crds --example reference > docs/reference/e2etest.md
 
 .PHONY: bench
-bench: build ## Timings against a peer or a floor in the same run; BENCH="--churn 600" lets the operator's memory be watched for longer
+bench: build images kind-image ## Timings against a peer or a floor in the same run; BENCH="--churn 600" lets the operator's memory be watched for longer
 	$(CARGO) build --target $(TARGET) --package runner --package operator --release
 	tests/bench/notebook.sh $(CARGO_TARGET_DIR)/$(TARGET)/release/runner
 	$(AS_ROOT) CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" $(CARGO) bench --quiet --target $(TARGET) --package e2e-tests --bench operator -- \
 		--operator $(CARGO_TARGET_DIR)/$(TARGET)/release/operator --kopf "$$(tests/bench/operator/kopf-venv.sh)/bin/kopf" $(BENCH)
+	@$(CLUSTER_TEST) --test readiness -- "a whole Kubeflow"
+	@$(CLUSTER_TEST) --test faults -- --test-threads 1
 	$(AS_ROOT) tests/bench/up.sh
 	$(AS_ROOT) tests/bench/kind.sh
 

@@ -151,7 +151,7 @@ async fn whole_kubeflow(shared: Arc<Shared>) {
     }
     samples.sort_unstable();
     println!(
-        "last of 683 objects ready -> KubeflowReady=True: {} ms at the median, {} ms at most (n = {}); operator {} MiB",
+        "last of 683 objects ready -> KubeflowReady=True (goal 100 ms): {} ms at the median, {} ms at most (n = {}); operator {} MiB",
         samples[samples.len() / 2],
         samples[samples.len() - 1],
         samples.len(),
