@@ -125,6 +125,7 @@ fn log(error: &controller::Error<ReconcileError, watcher::Error>) {
         controller::Error::ReconcilerFailed(error, run) => {
             tracing::warn!(run = run.name, step = error.step(), %error, "Pass was not finished");
         }
-        other => tracing::warn!(error = %other, "Watch was interrupted"),
+        // Watches hand on no errors: what is left is the controller's own.
+        other => tracing::error!(error = %other, "Controller lost an event"),
     }
 }

@@ -98,7 +98,7 @@ async fn serve(settings: Settings) -> Result<(), RunError> {
     };
     tokio::select! {
         ended = async { tokio::try_join!(work, health) } => drop(ended?),
-        () = given_up => tracing::warn!("Passes were broken off: the API server does not answer"),
+        () = given_up => tracing::warn!("Passes were broken off: the API server did not answer in time"),
     }
     drop(at_work);
     publishing
