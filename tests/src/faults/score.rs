@@ -49,7 +49,10 @@ impl fmt::Display for Score {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sums = self.0.borrow();
         let Sums { cases, violations, calls, recoveries, call } = &*sums;
-        writeln!(formatter, "{cases} cases, {violations} violations (goal 0), {calls} calls of the operator")?;
+        writeln!(
+            formatter,
+            "{cases} cases, {violations} violations (goal 0), {calls} calls of the operator"
+        )?;
         writeln!(formatter, "longest recoveries after a fault (goal 2 s):")?;
         for (recovery, case) in recoveries {
             writeln!(formatter, "  {:.2} s: {case}", recovery.as_secs_f64())?;
